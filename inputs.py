@@ -1,0 +1,189 @@
+"""Reads prompt lists and trajectory lists.
+
+A list is a UTF-8 text file, one entry a line. Blank lines and lines that begin with `#` are
+skipped; a byte-order mark and Windows line ends do no harm. A line `[name]` opens a group, and
+once a list has groups, every entry stands in one.
+"""
+
+import os
+from collections.abc import Iterator
+from glob import glob
+from pathlib import Path
+from typing import NamedTuple
+
+# What counts as a video when a whole folder is listed. A file named on its own may be anything.
+VIDEO_SUFFIXES = (
+    *(".3gp", ".asf", ".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg"),
+    *(".mpg", ".mts", ".ogv", ".ts", ".vob", ".webm", ".wmv"),
+)
+
+
+class InputError(Exception):
+    """What is wrong with a list: `problems` holds one message per wrong entry, in order."""
+
+    def __init__(self, problems: list[str]):
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class Prompt(NamedTuple):
+    text: str
+    group: str | None
+    line: int
+
+
+class Trajectory(NamedTuple):
+    path: Path
+    group: str | None
+    line: int
+
+
+def read_prompts(path: str | Path) -> list[Prompt]:
+    """The prompts of a list, in order. Raises InputError."""
+    prompts, problems = read_list(Path(path), "prompt")
+    if problems:
+        raise InputError(problems)
+    return [Prompt(*prompt) for prompt in prompts]
+
+
+def read_trajectories(path: str | Path) -> list[Trajectory]:
+    """The trajectories of a list, in order: a line is a file, a folder (the videos in it, sorted)
+    or a glob pattern (the files that match, sorted), tried from the current folder and then from
+    the list's own. Raises InputError, which names every entry that leads nowhere."""
+    entries, problems = read_list(Path(path), "trajectory")
+    trajectories = []
+    for text, group, line in entries:
+        try:
+            found = find_videos(text, Path(path).parent)
+        except (ValueError, OSError) as error:
+            problems.append(f"{path}:{line}: {error}")
+        else:
+            trajectories += [Trajectory(video, group, line) for video in found]
+    if problems:
+        raise InputError(problems)
+    return trajectories
+
+
+def read_list(path: Path, kind: str) -> tuple[list[tuple[str, str | None, int]], list[str]]:
+    """The entries of a list as (text, group, line), and what is wrong with it."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return [], [f"{path}: no such {kind} list"]
+    except IsADirectoryError:
+        return [], [f"{path}: a folder, expected a text file with one {kind} a line"]
+    except OSError as error:
+        return [], [f"{path}: cannot be read: {error.strerror}"]
+
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return [], [f"{path}: text in UTF-16: save the list as UTF-8"]
+
+    entries, problems = [], []
+    group, opened = None, {}  # opened: group name -> its line
+    for number, text in enumerate(data.removeprefix(b"\xef\xbb\xbf").splitlines(), 1):
+        try:
+            text = decode(text)
+        except ValueError as error:
+            problems.append(f"{path}:{number}: {error}")
+            continue
+        if not text or text.startswith("#"):
+            continue
+        if text.startswith("[") and text.endswith("]"):
+            group = text[1:-1].strip()
+            if not group:
+                problems.append(f"{path}:{number}: a group needs a name between the brackets")
+            elif group in opened:
+                problems.append(
+                    f"{path}:{number}: the group [{group}] was opened in line {opened[group]} "
+                    "already: put its entries together"
+                )
+            opened.setdefault(group, number)
+        else:
+            entries.append((text, group, number))
+
+    if problems:
+        return entries, problems
+    if not entries:
+        return [], [f"{path}: holds no {kind}: write one a line"]
+    filled = {group for _, group, _ in entries}
+    for name, number in opened.items():
+        if name not in filled:
+            problems.append(f"{path}:{number}: the group [{name}] is empty")
+    _, group, number = entries[0]
+    if opened and group is None:
+        problems.append(
+            f"{path}:{number}: stands before the first group: "
+            "in a list with groups every entry belongs to one"
+        )
+    return entries, problems
+
+
+def decode(line: bytes) -> str:
+    """One line as text, without white space around it. Raises ValueError."""
+    try:
+        text = line.decode("utf-8").strip()
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"not UTF-8 (byte 0x{line[error.start]:02x}): save the list as UTF-8"
+        ) from None
+    if "\0" in text:
+        raise ValueError("holds a zero byte: save the list as plain text in UTF-8")
+    return text
+
+
+def find_videos(entry: str, list_folder: Path) -> list[Path]:
+    """The files that one line of a trajectory list means. Raises ValueError if there are none."""
+    for folder in dict.fromkeys((Path(), list_folder)):
+        path = folder / os.path.expanduser(entry)
+        if path.is_dir():
+            found = sorted(videos_in(path))
+            if not found:
+                raise ValueError(f"no videos in the folder {entry}")
+            return found
+        if path.exists():
+            if not path.is_file():
+                raise ValueError(f"not a file: {entry}")
+            if not os.access(path, os.R_OK):
+                raise ValueError(f"no permission to read {entry}")
+            return [path]
+        if found := glob(os.path.expanduser(entry), root_dir=folder, recursive=True):
+            files = sorted(folder / match for match in found if (folder / match).is_file())
+            if not files:
+                raise ValueError(f"matches folders only, no files: {entry}")
+            return files
+    looked = " or ".join(dict.fromkeys(["the current folder", str(list_folder)]))
+    raise ValueError(f"no such file, folder or match: {entry} (looked from {looked})")
+
+
+def videos_in(folder: Path) -> Iterator[Path]:
+    """The videos that lie in a folder, by their extension; hidden files do not count."""
+    for path in folder.iterdir():
+        hidden = path.name.startswith(".")
+        if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file() and not hidden:
+            yield path
+
+
+def short_names(paths: list[Path]) -> list[str]:
+    """A name to show for each path: as much of its end as tells it from the others, without the
+    extension where that leaves it unique. The same path twice has the same name twice."""
+    whole = {path: Path(os.path.abspath(path)) for path in paths}
+    names = {path: path.name for path in paths}
+    depth = 1
+    while clashes := clashing(names, whole):
+        depth += 1
+        longer = {path: "/".join(whole[path].parts[-depth:]) for path in clashes}
+        if all(longer[path] == names[path] for path in clashes):
+            break  # nothing more to add
+        names |= longer
+    stems = {path: str(Path(name).with_suffix("")) for path, name in names.items()}
+    if clashing(stems, whole):
+        stems = names
+    return [stems[path] for path in paths]
+
+
+def clashing(names: dict[Path, str], whole: dict[Path, Path]) -> list[Path]:
+    """The paths whose name another file bears too."""
+    files = {}
+    for path, name in names.items():
+        files.setdefault(name, set()).add(whole[path])
+    return [path for path, name in names.items() if len(files[name]) > 1]

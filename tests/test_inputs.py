@@ -1,0 +1,178 @@
+"""Prompt lists and trajectory lists: what is read, and what is said of each mistake."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inputs import InputError, read_prompts, read_trajectories, short_names
+
+
+@pytest.fixture(autouse=True)
+def in_empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def write(path, content=b""):
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def problems(read, path):
+    with pytest.raises(InputError) as caught:
+        read(path)
+    assert str(caught.value) == "\n".join(caught.value.problems)
+    return caught.value.problems
+
+
+def paths(trajectories):
+    return [trajectory.path.as_posix() for trajectory in trajectories]
+
+
+def test_prompts_without_groups():
+    write("p.txt", "open door\n\n  # a comment\n cut tomato \n#another\nopen door")
+    prompts = read_prompts("p.txt")
+    assert prompts == [("open door", None, 1), ("cut tomato", None, 4), ("open door", None, 6)]
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_windows_files_do_no_harm(newline, mark):
+    write("p.txt", mark + newline.join(["# list", "öffne die Tür", "", "开门", ""]))
+    assert [p.text for p in read_prompts("p.txt")] == ["öffne die Tür", "开门"]
+
+
+def test_groups():
+    write("p.txt", "[run]\na dog runs\na dog is running\n[ baseline ]\na dog\n")
+    assert [(p.text, p.group) for p in read_prompts("p.txt")] == [
+        ("a dog runs", "run"),
+        ("a dog is running", "run"),
+        ("a dog", "baseline"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("", ["p.txt: holds no prompt: write one a line"]),
+        ("# only this\n\n", ["p.txt: holds no prompt: write one a line"]),
+        ("[a]\nx\n[b]\n[c]\ny", ["p.txt:3: the group [b] is empty"]),
+        ("x\n[a]\ny", ["p.txt:1: stands before the first group"]),
+        ("[]\nx\n[  ]\ny", ["p.txt:1: a group needs a name", "p.txt:3: a group needs a name"]),
+        ("[a]\nx\n[b]\ny\n[a]\nz", ["p.txt:5: the group [a] was opened in line 1"]),
+        (b"ok\n\xe4\xf6\nok\n\xff", ["p.txt:2: not UTF-8 (byte 0xe4)", "p.txt:4: not UTF-8"]),
+        ("one\ntwo".encode("utf-16"), ["p.txt: text in UTF-16"]),
+        (b"one\nt\0wo", ["p.txt:2: holds a zero byte"]),
+    ],
+)
+def test_mistakes_in_a_list(content, expected):
+    write("p.txt", content)
+    found = problems(read_prompts, "p.txt")
+    assert len(found) == len(expected)
+    for problem, start in zip(found, expected):
+        assert problem.startswith(start)
+
+
+def test_lists_that_cannot_be_read():
+    Path("folder").mkdir()
+    assert problems(read_prompts, "none.txt") == ["none.txt: no such prompt list"]
+    assert problems(read_trajectories, "none.txt") == ["none.txt: no such trajectory list"]
+    assert problems(read_prompts, "folder")[0].startswith("folder: a folder, expected a text file")
+
+
+def test_files_folders_and_patterns():
+    for name in ("v/b.mp4", "v/a.AVI", "v/notes.txt", "v/.hidden.mp4", "v/sub/c.mp4", "odd.bin"):
+        write(name)
+    write("t.txt", "odd.bin\nv\nv/*.mp4\nv/**/*.mp4\n./odd.bin\n")
+    assert paths(read_trajectories("t.txt")) == [
+        *("odd.bin", "v/a.AVI", "v/b.mp4", "v/b.mp4"),
+        *("v/b.mp4", "v/sub/c.mp4", "odd.bin"),
+    ]
+
+
+def test_current_folder_comes_before_the_lists_own():
+    write("lists/x.mp4")
+    write("lists/t.txt", "x.mp4\n*.mp4")
+    assert paths(read_trajectories("lists/t.txt")) == ["lists/x.mp4", "lists/x.mp4"]
+    write("x.mp4")
+    assert paths(read_trajectories("lists/t.txt")) == ["x.mp4", "x.mp4"]
+
+
+def test_a_lists_folder_may_look_like_a_pattern():
+    write("[1] lists/a.mp4")
+    write("[1] lists/t.txt", "a.*")
+    assert paths(read_trajectories("[1] lists/t.txt")) == ["[1] lists/a.mp4"]
+
+
+NAMES = ["a b.mp4", "it's.mp4", 'say "x".mp4', "走る.mp4", "-e.mp4", "$x_1^2$.mp4", "<b>.mp4"]
+
+
+@pytest.mark.parametrize("name", [*NAMES, "take[1].mp4", "what?.mp4", "a" * 200 + ".mp4"])
+def test_unusual_names(name):
+    write(name)
+    write("t.txt", name)
+    assert paths(read_trajectories("t.txt")) == [name]
+
+
+def test_every_wrong_trajectory_is_named():
+    Path("empty").mkdir()
+    Path("only/sub").mkdir(parents=True)
+    lines = ["no.mp4", "empty", "*.avi", "only/*", "x" * 5000, "~nobody-here/x.mp4"]
+    write("lists/t.txt", "\n".join(lines))
+    found = problems(read_trajectories, "lists/t.txt")
+    assert [problem.split(": ")[0] for problem in found] == [
+        f"lists/t.txt:{n}" for n in range(1, 7)
+    ]
+    assert (
+        "no such file, folder or match: no.mp4 (looked from the current folder or lists)"
+        in (found[0])
+    )
+    assert "no videos in the folder empty" in found[1]
+    assert "folders only" in found[3]
+
+
+def test_groups_hold_for_all_that_a_line_means():
+    for name in ("v/a.mp4", "v/b.mp4"):
+        write(name)
+    write("t.txt", "[run]\nv\n")
+    assert [(t.group, t.line) for t in read_trajectories("t.txt")] == [("run", 2)] * 2
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_are_read_or_refused(data):
+    write("p.txt", data)
+    for read in (read_prompts, read_trajectories):
+        try:
+            assert read("p.txt")
+        except InputError as error:
+            assert error.problems and all(p.startswith("p.txt") for p in error.problems)
+
+
+@pytest.mark.parametrize(
+    ("given_paths", "names"),
+    [
+        (["v/run.mp4", "v/walk.mp4"], ["run", "walk"]),
+        (["a/run.mp4", "b/run.mp4", "b/walk.mp4"], ["a/run", "b/run", "walk"]),
+        (["run.mp4", "run.avi"], ["run.mp4", "run.avi"]),
+        (["v/run.mp4", "v/run.mp4"], ["run", "run"]),
+        (["x/a/run.mp4", "y/a/run.mp4"], ["x/a/run", "y/a/run"]),
+        ([], []),
+    ],
+)
+def test_short_names(given_paths, names):
+    assert short_names([Path(path) for path in given_paths]) == names
+
+
+part = st.sampled_from(["a", "b", "c.d"])
+some_paths = st.lists(
+    st.lists(part, min_size=1, max_size=4).map(lambda parts: Path(*parts)), max_size=8
+)
+
+
+@given(some_paths)
+def test_short_names_tell_all_files_apart(given_paths):
+    names = short_names(given_paths)
+    assert len(set(names)) == len(set(given_paths))
