@@ -1,0 +1,384 @@
+"""Finds, downloads, checks and loads checkpoints.
+
+Nothing that is read from disk or network is ever executed: pickles go through PyTorch's
+weights-only unpickler. Every failure is a WeightsError, whose message names the file, what is
+wrong with it, the address of the published file and the command that fetches it by hand.
+"""
+
+import hashlib
+import os
+import re
+import shlex
+import sys
+import time
+from pathlib import Path
+
+TIMEOUT = 30  # seconds without a byte from the server
+BLOCK = 1 << 20  # bytes read at a time, at most
+PROGRESS_EVERY = 10  # seconds between progress lines where standard error is no terminal
+
+# The first bytes of what people have in place of weights.
+OTHER_FILES = {
+    b"version https://git-lfs": "a git-LFS pointer (`git lfs pull` gets the file itself)",
+    b"\x93NUMPY": "a NumPy array",
+    b"\x89HDF": "an HDF5 file",
+    b"\x1f\x8b": "a gzip archive",
+}
+OLD_MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # opens PyTorch's old, non-zip format
+
+# What a pickled state dict may look up by name. Everything else is code to us.
+TENSOR_GLOBALS = re.compile(
+    r"collections\.OrderedDict"
+    r"|torch\._utils\._rebuild_\w+"
+    r"|torch\.(storage\.)?\w*Storage"
+    r"|torch\.(Size|device|bool|(bfloat|float|complex|int|uint|q)\w+)"
+)
+
+
+class WeightsError(Exception):
+    """A file of weights that cannot be had or used; the message is meant for the user."""
+
+
+def fetch(path: str | Path, url: str, n_bytes: int) -> None:
+    """Makes sure that the file at `path` exists and has `n_bytes` bytes; downloads it if missing.
+
+    The download goes to a temporary file in the same folder, which is renamed when it is complete
+    and removed whatever else happens. A file that is already there is never replaced. `path` ends
+    with the same file name as `url`.
+
+    Raises WeightsError: no network, a refused, stalled or broken connection, an HTTP error, a web
+    page or any other file in place of the right one, a disk that cannot be written to, or an
+    existing file of another size.
+    """
+    path = Path(path)
+    try:
+        if os.path.lexists(path):
+            return _check_size(path, url, n_bytes)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # A name of our own: two processes may be downloading the same file.
+        temporary = path.with_name(f".{path.name}.{os.urandom(8).hex()}.part")
+        try:
+            with open(temporary, "xb") as file:
+                print(f"downloading {url} to {path} ({n_bytes / 1e6:.1f} MB)", file=sys.stderr)
+                for block in _with_progress(_receive(url, n_bytes), path.name, n_bytes):
+                    file.write(block)
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except _Undelivered as error:
+        raise WeightsError(
+            f"{path} is missing and could not be downloaded: {error}.{_by_hand(path, url)}"
+        ) from None
+    except OSError as error:
+        raise WeightsError(
+            f"{path} cannot be written: {error.strerror or error}. Make room or make the folder "
+            f"writable, or download the file to another place and give its path."
+            f"{_by_hand(path, url)}"
+        ) from None
+
+
+def sha256(path: str | Path) -> str:
+    """The SHA-256 of a file, as 64 hexadecimal digits. Raises WeightsError if it cannot be read."""
+    _head(path, None)
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def load_state_dict(path: str | Path, url: str | None = None) -> dict:
+    """Reads a checkpoint: name -> tensor on the CPU, of the type that the file has.
+
+    Reads what torch.save writes (old format and new) and safetensors; the content decides, not the
+    extension. `url` is the address of the published file, for the error messages.
+
+    Raises WeightsError: a file that is missing, empty, cut short, of another kind, that holds code,
+    or that holds anything but one flat dict of tensors.
+    """
+    import torch
+
+    contents = _read(path, url)
+    if not isinstance(contents, dict):
+        raise WeightsError(
+            f"{path} holds one {type(contents).__name__}, not a dict of tensors."
+            f"{_by_hand(path, url)}"
+        )
+    others = {
+        name: value
+        for name, value in contents.items()
+        if not (isinstance(name, str) and isinstance(value, torch.Tensor) and value.is_cpu)
+    }
+    if others or not contents:
+        nested = [name for name, value in others.items() if isinstance(value, dict)]
+        raise WeightsError(
+            f"{path} is not the published file: it should hold tensors only, and has "
+            + (_few(f"{k!r} ({type(v).__name__})" for k, v in others.items()) or "no entry at all")
+            + (f". The weights may lie under {_few(map(repr, nested))}" if nested else "")
+            + f".{_by_hand(path, url)}"
+        )
+    return dict(contents)
+
+
+def load_into(network, state_dict, path, url=None):
+    """Copies a state dict into a network, strictly; `path` and `url` are for the error message.
+
+    Raises WeightsError, and leaves the network as it was, if a name is missing or unknown or a
+    shape differs.
+    """
+    wanted = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+    found = {name: tuple(value.shape) for name, value in state_dict.items()}
+    missing = [name for name in wanted if name not in found]
+    unknown = [name for name in found if name not in wanted]
+    reshaped = [
+        f"{name} {list(found[name])} instead of {list(shape)}"
+        for name, shape in wanted.items()
+        if found.get(name, shape) != shape
+    ]
+    if missing or unknown or reshaped:
+        lists = [("missing", missing), ("unknown", unknown), ("of another shape", reshaped)]
+        raise WeightsError(
+            f"{path} does not fit {type(network).__name__}: {_guess(found, wanted)}."
+            + "".join(f"\n  {len(names)} {what}: {_few(names)}" for what, names in lists if names)
+            + _by_hand(path, url)
+        )
+    try:
+        network.load_state_dict(state_dict)
+    except RuntimeError as error:  # sparse, quantised: whatever cannot be copied
+        raise WeightsError(
+            f"{path} does not fit {type(network).__name__}: {error}{_by_hand(path, url)}"
+        ) from None
+
+
+# --- downloading
+
+
+class _Undelivered(Exception):
+    """Why the server's file did not come, without the path and the advice."""
+
+
+def _check_size(path, url, n_bytes):
+    """An existing file is the user's: right, or an error."""
+    head = _head(path, url)
+    size = path.stat().st_size
+    if size != n_bytes:
+        what = _other_file(head)
+        raise WeightsError(
+            f"{path} has {size:,} bytes, and the published file has {n_bytes:,}"
+            + (f": it is {what}" if what else ": it is damaged, cut short or another file")
+            + ". It is left as it is: delete it and run again, or replace it by hand."
+            + _by_hand(path, url)
+        )
+
+
+def _receive(url, n_bytes):
+    """Yields the file at `url` in blocks of bytes: exactly n_bytes in all, or _Undelivered."""
+    from http.client import HTTPException
+    from urllib.request import Request, urlopen
+
+    received = 0
+    try:
+        # Some servers turn Python's own name away.
+        request = Request(url, headers={"User-Agent": "weights.py"})
+        with urlopen(request, timeout=TIMEOUT) as response:
+            length = response.length  # None if the server does not say
+            block = response.read(512)
+            if what := _other_file(block):
+                raise _Undelivered(f"the server sent {what}")
+            if length not in (None, n_bytes):
+                raise _Undelivered(
+                    f"the server offers {length:,} bytes, and the published file has {n_bytes:,}"
+                )
+            while block:
+                received += len(block)
+                if received > n_bytes:
+                    raise _Undelivered(f"the server sends more than the {n_bytes:,} bytes expected")
+                yield block
+                block = response.read1(BLOCK)
+    except (OSError, HTTPException) as error:
+        reason = _reason(error)
+        if received:
+            reason = f"the connection broke after {received:,} of {n_bytes:,} bytes ({reason})"
+        raise _Undelivered(reason) from None
+    if received < n_bytes:
+        raise _Undelivered(f"the connection ended after {received:,} of {n_bytes:,} bytes")
+
+
+def _reason(error):
+    """A network error in words."""
+    import socket
+    from urllib.error import HTTPError
+
+    if isinstance(error, HTTPError):
+        return f"the server answered {error.code} {_plain(str(error.reason))}".rstrip()
+    error = getattr(error, "reason", error)  # URLError wraps the socket's own error
+    if isinstance(error, socket.gaierror):
+        return "the server's name was not found (is there a network?)"
+    if isinstance(error, TimeoutError):
+        return f"the server sent nothing for {TIMEOUT} seconds"
+    if isinstance(error, ConnectionRefusedError):
+        return "the connection was refused"
+    return _plain(str(getattr(error, "strerror", None) or error)) or type(error).__name__
+
+
+def _with_progress(blocks, name, n_bytes):
+    """Passes the blocks on, and shows how far they are on standard error."""
+    if sys.stderr.isatty():
+        from tqdm import tqdm
+
+        with tqdm(total=n_bytes, desc=name, unit="B", unit_scale=True) as bar:
+            for block in blocks:
+                yield block
+                bar.update(len(block))
+    else:
+        received, told = 0, time.monotonic()
+        for block in blocks:
+            yield block
+            received += len(block)
+            if time.monotonic() - told >= PROGRESS_EVERY:
+                told = time.monotonic()
+                print(f"downloading {name}: {received / n_bytes:.0%}", file=sys.stderr)
+
+
+# --- reading
+
+
+def _read(path, url):
+    """Whatever object a checkpoint holds, read without running anything."""
+    import warnings
+
+    head = _head(path, url)
+    if what := _other_file(head):
+        raise WeightsError(f"{path} is {what}, not weights.{_by_hand(path, url)}")
+    try:
+        if _is_safetensors(head):
+            from safetensors.torch import load_file
+
+            return load_file(path)
+        import torch
+
+        # An open file, because torch.load goes by the extension of a name. The warnings are of
+        # pickles too new for PyTorch, which are an error below.
+        with open(path, "rb") as file, warnings.catch_warnings(action="ignore"):
+            return torch.load(file, map_location="cpu", weights_only=True)
+    except Exception:  # a damaged file can raise anything
+        raise WeightsError(f"{path} {_diagnosis(path, head)}.{_by_hand(path, url)}") from None
+
+
+def _head(path, url):
+    """The first bytes of a file, if it is one and can be read."""
+    path = Path(path)
+    try:
+        if path.is_dir():
+            wrong = "is a folder, not a file"
+        elif not path.exists():
+            wrong = "is a link to nowhere" if path.is_symlink() else "does not exist"
+        elif not path.is_file():
+            wrong = "is no regular file"
+        else:
+            with open(path, "rb") as file:
+                if head := file.read(512):
+                    return head
+            wrong = "is empty"
+    except OSError as error:
+        wrong = f"cannot be read: {error.strerror or error}"
+    raise WeightsError(f"{path} {wrong}.{_by_hand(path, url)}")
+
+
+def _other_file(head):
+    """What a file is that begins with `head`, if that is surely no weights; else None."""
+    if head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"<"):
+        return "a web page (HTML)"
+    if head[257:262] == b"ustar":
+        return "a tar archive"
+    return next((what for magic, what in OTHER_FILES.items() if head.startswith(magic)), None)
+
+
+def _is_safetensors(head):
+    # the length of the header in 8 bytes (at most 100 MB), then the header, in JSON
+    return head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= 100_000_000
+
+
+def _diagnosis(path, head):
+    """What is wrong with a file that did not load."""
+    import zipfile
+
+    size = f"{os.path.getsize(path):,} bytes"
+    if code := [name for name in _globals(path, head) if not TENSOR_GLOBALS.fullmatch(name)]:
+        return (
+            f"was refused: it holds code, which was not run (it asks for {_few(code)}). "
+            "Weights need none"
+        )
+    if _is_safetensors(head):
+        return f"is a safetensors file, but damaged or cut short ({size})"
+    if head.startswith(b"PK"):
+        try:
+            with zipfile.ZipFile(path) as archive:
+                names = [name.rpartition("/")[2] for name in archive.namelist()]
+        except Exception:
+            return f"is a PyTorch checkpoint or zip archive, but damaged or cut short ({size})"
+        if "constants.pkl" in names:
+            return "is a TorchScript program, not a state dict, and was not run"
+        if "data.pkl" not in names:
+            return f"is a zip archive that PyTorch did not write (it holds {_few(names)})"
+        return f"is a PyTorch checkpoint, but damaged ({size})"
+    if head.startswith(OLD_MAGIC) or OLD_MAGIC.startswith(head):
+        return f"is a PyTorch checkpoint, but damaged or cut short ({size})"
+    if head.startswith(b"\x80"):
+        return "is a Python pickle that PyTorch did not write"
+    return f"is neither a PyTorch checkpoint nor safetensors ({size}, beginning with {head[:16]!r})"
+
+
+def _globals(path, head):
+    """The names that the pickles in a file ask for, as "module.name"; they are read, not run."""
+    import pickletools
+    import zipfile
+    from contextlib import suppress
+
+    names, strings = [], []
+    with suppress(Exception), open(path, "rb") as file:  # until the damage, or the bare tensors
+        if head.startswith(b"PK"):
+            archive = zipfile.ZipFile(file)
+            file = archive.open(next(n for n in archive.namelist() if n.endswith("data.pkl")))
+        for _ in range(5):  # the old format is five pickles in a row
+            for code, argument, _position in pickletools.genops(file):
+                if code.name in ("GLOBAL", "INST"):
+                    names.append(argument.replace(" ", "."))
+                elif code.name == "STACK_GLOBAL":
+                    names.append(".".join(strings[-2:]))
+                elif "UNICODE" in code.name:
+                    strings.append(argument)
+    return list(dict.fromkeys(names))
+
+
+def _guess(found, wanted):
+    """What a state dict with other names or shapes seems to be."""
+    shared = found.keys() & wanted.keys()
+    if len(shared) == len(wanted) == len(found):
+        return "it seems to be the same network in another size"
+    if shared:
+        return f"it seems to be a variant of the network ({len(shared)} names are the same)"
+    first = next(iter(wanted), "")
+    for name in found:
+        prefix = name.removesuffix(first)
+        if prefix != name and all(prefix + other in found for other in wanted):
+            return f"it is not the published file: all names begin with {prefix!r} here"
+    return f"it seems to be another network, with names like {_few(found)}"
+
+
+def _few(names, n=3):
+    names = [_plain(name) for name in names]
+    return ", ".join(names[:n]) + (", …" if len(names) > n else "")
+
+
+def _plain(text, n=100):
+    """Text from a file or a server, made safe to print: one line, no control characters."""
+    text = "".join(c if c.isprintable() else " " for c in text[: n + 1]).strip()
+    return text if len(text) <= n else text[:n] + "…"
+
+
+def _by_hand(path, url):
+    """The end of a message: where the published file is, and how to get it without this script."""
+    if url is None:
+        return ""
+    path = Path(path)
+    path = path / Path(url).name if path.is_dir() else path.with_name(Path(url).name)
+    command = shlex.join(["curl", "-fL", "-o", str(path), url])
+    return f"\n  published at: {url}\n  get it with:  {command}"
