@@ -1,0 +1,85 @@
+"""Frames through a model: batches, in order, on a device."""
+
+from collections.abc import Iterator
+from itertools import groupby, islice
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from similarity import cosine_similarity
+from videos import Clip, VideoError, read_clips
+
+
+class DeviceError(Exception):
+    """A device that this machine does not have; the message is meant for the user."""
+
+
+class Embedded(NamedTuple):
+    """One video's embedding, float32 [D], and the clip that it came from, without its frames."""
+
+    embedding: np.ndarray
+    clip: Clip
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of a name: "cpu", "cuda", "cuda:N", "mps", or "auto" for the best there is.
+    Raises DeviceError if this machine does not have it."""
+    if name == "auto":
+        mps = torch.backends.mps.is_available()
+        return torch.device("cuda" if torch.cuda.is_available() else "mps" if mps else "cpu")
+    device = torch.device(name)
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise DeviceError("--device mps: this machine or this build of PyTorch has no MPS")
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise DeviceError("--device cuda: PyTorch finds no CUDA device here: use --device cpu")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise DeviceError(f"--device {name}: there are {torch.cuda.device_count()} CUDA devices")
+    return device
+
+
+def default_batch_size(device: torch.device) -> int:
+    """Clips at a time: a CPU is fastest with one."""
+    return 1 if device.type == "cpu" else 8
+
+
+def embed_trajectories(
+    model, paths: list[str | Path], batch_size: int | None = None
+) -> Iterator[Embedded | VideoError]:
+    """Yields, for each path in turn, the video's embedding, or the error if it cannot be used.
+    No more is in memory than a batch of videos and the few that are decoded ahead of it."""
+    batch_size = batch_size or default_batch_size(model.device)
+    prepared = prepare_clips(model, paths)
+    for shape, run in groupby(prepared, lambda item: getattr(item[1], "shape", None)):
+        while batch := list(islice(run, batch_size)):
+            if shape is None:
+                yield from (error for _, error in batch)
+                continue
+            embeddings = model.embed_videos(torch.stack([video for _, video in batch]))
+            for (clip, _), embedding in zip(batch, embeddings):
+                yield Embedded(embedding, clip)
+
+
+def prepare_clips(model, paths):
+    """Yields (clip without its frames, what the network eats), or (None, VideoError)."""
+    clips = read_clips(paths, model.n_frames, model.resize, model.size)
+    for path, clip in zip(paths, clips):
+        if isinstance(clip, VideoError):
+            yield None, clip
+            continue
+        try:
+            yield clip._replace(frames=None), model.prepare(clip.frames)
+        except ValueError as error:
+            yield None, VideoError(f"{path}: {error}")
+
+
+def similarity(model, paths: list[str | Path], prompts: list[str]) -> np.ndarray:
+    """Cosine similarities of videos and prompts, float32 [N, P]. Raises VideoError for the first
+    video that cannot be used."""
+    embeddings = []
+    for embedded in embed_trajectories(model, paths):
+        if isinstance(embedded, VideoError):
+            raise embedded
+        embeddings.append(embedded.embedding)
+    return cosine_similarity(np.stack(embeddings), model.embed_texts(prompts))

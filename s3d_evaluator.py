@@ -1,0 +1,226 @@
+"""Can S3D tell these trajectories apart by what is written about them?
+
+    python s3d_evaluator.py -t trajectories_lists/cheetah.txt -p prompts/cheetah_prompts.txt -e NAME
+
+writes evaluation_results/NAME.png, a heatmap of cosine similarities, trajectory by prompt, and
+the same as numbers. The network and how it wants its frames are here; the run is evaluator.py.
+"""
+
+import sys
+from pathlib import Path
+
+import evaluator
+from weights import WeightsError, by_hand, fetch, load_into, load_state_dict, sha256
+
+# Addresses from the README of antoine77340/S3D_HowTo100M.
+URL = "https://www.rocq.inria.fr/cluster-willow/amiech/howto100m/"
+CHECKPOINT = Path("checkpoints/s3d_howto100m.pth")
+DICTIONARY = "s3d_dict.npy"  # beside the checkpoint
+PUBLISHED_BYTES = {CHECKPOINT.name: 125_031_128, DICTIONARY: 5_830_040}
+
+DEMO_CHECKPOINT = Path("checkpoints/s3d_cheetah_demo.safetensors")
+DEMO = {
+    "trajectories_path": "trajectories_lists/cheetah.txt",
+    "prompts_path": "prompts/cheetah_prompts.txt",
+    "experiment_id": "demo",
+    "model_checkpoint_path": str(DEMO_CHECKPOINT),
+    "dict_path": "checkpoints/s3d_cheetah_demo_dict.npy",
+    "n_frames": 16,  # as it was trained
+    "size": 112,
+}
+
+
+class S3DModel:
+    """S3D behind the interface that evaluator.main and embedding.py expect.
+
+    Attributes: n_frames, resize and size say how a video is sampled; device; description is for
+    the picture's title; weights lists the files it was loaded from, with their SHA-256.
+    """
+
+    name = "s3d"
+    n_frames = 32
+
+    @classmethod
+    def load(
+        cls,
+        checkpoint_path: str | Path = CHECKPOINT,
+        dict_path: str | Path | None = None,
+        *,
+        device: str = "auto",
+        n_frames: int = 32,
+        resize: str = "crop",
+        size: int = 224,
+    ) -> "S3DModel":
+        """Loads weights to a device: "auto", "cpu", "cuda", "cuda:N" or "mps".
+
+        dict_path is s3d_dict.npy beside the checkpoint by default. The published files are
+        downloaded if they are missing from their default place. n_frames must be even. resize is
+        "crop", "stretch" or "half"; size is the height and width in pixels that the first two
+        give, even.
+
+        Raises WeightsError for files that are missing or wrong, embedding.DeviceError for a device
+        that is not there.
+        """
+        checkpoint_path = Path(checkpoint_path)
+        dict_path = Path(dict_path or checkpoint_path.with_name(DICTIONARY))
+        for path in (checkpoint_path, dict_path):
+            if path in (CHECKPOINT, CHECKPOINT.with_name(DICTIONARY)):
+                fetch(path, URL + path.name, PUBLISHED_BYTES[path.name])
+        state_dict = load_state_dict(checkpoint_path, URL + CHECKPOINT.name)
+
+        from embedding import choose_device
+        from s3dg import S3D
+
+        try:
+            network = S3D(dict_path, 512)
+        except (FileNotFoundError, ValueError) as error:
+            raise WeightsError(f"{error}.{by_hand(dict_path, URL + DICTIONARY)}") from None
+        words = network.text_module.word_embd.num_embeddings - 1
+        table = state_dict.get("text_module.word_embd.weight")
+        if table is not None and table.ndim == 2 and len(table) != words + 1:
+            raise WeightsError(
+                f"{dict_path} does not belong to {checkpoint_path}: it has {words:,} words, and "
+                f"the checkpoint has vectors for {len(table) - 1:,}. Give the right one with "
+                f"--dict-path.{by_hand(dict_path, URL + DICTIONARY)}"
+            )
+        load_into(network, state_dict, checkpoint_path, URL + CHECKPOINT.name)
+
+        model = cls()
+        model.device = choose_device(device)
+        model.network = network.eval().to(model.device)
+        model.n_frames, model.resize, model.size = n_frames, resize, size
+        model.weights = {str(path): sha256(path) for path in (checkpoint_path, dict_path)}
+        model.description = f"S3D, {checkpoint_path.name}"
+        if checkpoint_path == DEMO_CHECKPOINT:
+            model.description = "S3D with the demo's weights, which know nothing but this cheetah"
+        return model
+
+    def prepare(self, frames):
+        """uint8 [T, H, W, 3] -> float32 [3, T, H, W] in [0, 1] on the CPU.
+
+        With resize "half", height and width are halved as the original script did it, with torch's
+        bicubic interpolation, clamped to [0, 1]. Raises ValueError if that leaves an odd side.
+        """
+        import torch
+
+        video = torch.from_numpy(frames).permute(3, 0, 1, 2).float() / 255
+        if self.resize == "half":
+            video = video.transpose(0, 1)  # [T, 3, H, W]
+            video = torch.nn.functional.interpolate(video, scale_factor=0.5, mode="bicubic")
+            video = video.clamp(0, 1).transpose(0, 1)
+            height, width = video.shape[2:]
+            if height % 2 or width % 2 or not height or not width:
+                raise ValueError(
+                    f"half of its size is {width}x{height}, and S3D needs even sides: "
+                    "use --resize crop or stretch"
+                )
+        return video
+
+    def embed_videos(self, batch):
+        """Prepared videos [B, 3, T, H, W] -> NumPy float32 [B, 512]."""
+        import torch
+
+        with torch.inference_mode():
+            return self.network(batch.to(self.device))["video_embedding"].float().cpu().numpy()
+
+    def embed_texts(self, prompts: list[str]):
+        """Prompts -> NumPy float32 [P, 512]."""
+        import torch
+
+        with torch.inference_mode():
+            return self.network.text_module(prompts)["text_embedding"].float().cpu().numpy()
+
+    def check_texts(self, prompts: list[str]) -> list[list[str]]:
+        """For each prompt, what the network will not see of it."""
+        from s3dg import MAX_WORDS
+
+        text_module = self.network.text_module
+        warnings, seen = [], {}
+        # The network takes the maximum over the tokens: their order and number play no part.
+        for prompt, tokens in zip(prompts, map(frozenset, text_module.tokenize(prompts).tolist())):
+            known, unknown = text_module.split(prompt)
+            messages = []
+            if not known:
+                messages.append("the dictionary has none of its words, so it says nothing")
+            elif unknown:
+                words = ", ".join(dict.fromkeys(unknown))
+                messages.append(f"words that the dictionary lacks, left out: {words}")
+            if len(known) > MAX_WORDS:
+                cut = " ".join(known[MAX_WORDS:])
+                messages.append(f"only its first {MAX_WORDS} words count, cut off: {cut}")
+            if tokens in seen:
+                messages.append(f'the same words to the network as in "{seen[tokens]}"')
+            seen.setdefault(tokens, prompt)
+            warnings.append(messages)
+        return warnings
+
+    def similarity(self, paths: list[str | Path], prompts: list[str]):
+        """Cosine similarities of videos and prompts, NumPy float32 [N, P]. Raises
+        videos.VideoError for the first video that cannot be used."""
+        from embedding import similarity
+
+        return similarity(self, paths, prompts)
+
+    @staticmethod
+    def add_arguments(parser) -> None:
+        parser.add_argument(
+            "--model-checkpoint-path",
+            metavar="FILE",
+            help=f"weights, .pth or .safetensors (default: {CHECKPOINT}, downloaded if missing)",
+        )
+        parser.add_argument(
+            "--dict-path",
+            metavar="FILE",
+            help=f"the weights' dictionary, .npy (default: {DICTIONARY} beside the weights)",
+        )
+        parser.add_argument(
+            "--resize",
+            choices=("crop", "stretch", "half"),
+            default="crop",
+            help="crop: the shorter side scaled to --size, the centre square; stretch: scaled to "
+            "--size by --size; half: both sides halved, as the original script did (default: crop)",
+        )
+        parser.add_argument(
+            "--size",
+            metavar="PIXELS",
+            help="height and width of the frames, even, 200 to 256 pixels (default: 224)",
+        )
+        parser.add_argument(
+            "--demo",
+            action="store_true",
+            help="run the shipped cheetah trajectories and prompts with the shipped demo weights; "
+            "-t, -p, -e and all others may still be given",
+        )
+
+    @staticmethod
+    def check_arguments(args) -> list[str]:
+        """Fills in what was not given. Returns what is wrong."""
+        problems = []
+        if args.size is not None:
+            if args.resize == "half":
+                problems.append("--size: has no meaning with --resize half")
+            args.size = evaluator.whole_number(args, "size", 200, 256, problems, even=True)
+        if args.n_frames is not None:
+            args.n_frames = evaluator.whole_number(args, "n_frames", 2, 1024, problems, even=True)
+        if args.demo and (args.model_checkpoint_path or args.dict_path):
+            problems.append("--demo: has its own weights, leave out --demo or the paths of others")
+        elif args.demo:
+            for name, value in DEMO.items():
+                if getattr(args, name) is None:
+                    setattr(args, name, value)
+        return problems
+
+    @classmethod
+    def from_arguments(cls, args) -> "S3DModel":
+        return cls.load(
+            args.model_checkpoint_path or CHECKPOINT,
+            args.dict_path,
+            device=args.device,
+            n_frames=args.n_frames or 32,
+            resize=args.resize,
+            size=args.size or 224,
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(evaluator.main(S3DModel, __doc__))
