@@ -51,8 +51,8 @@ def write_results(
     """Writes the picture, the numbers and run.json, and returns the picture's path.
 
     similarities: NumPy float32 [N, P]; trajectories and prompts name its rows and columns;
-    heatmap: a matplotlib Figure. Everything is written beside its place first and renamed into it at the
-    end, so that a failed run leaves the old results as they were. Raises OSError.
+    heatmap: a matplotlib Figure. Everything is written beside its place first and renamed into it
+    at the end, so that a failed run leaves the old results as they were. Raises OSError.
     """
     import numpy as np
 

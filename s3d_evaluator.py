@@ -68,11 +68,14 @@ class S3DModel:
                 fetch(path, URL + path.name, PUBLISHED_BYTES[path.name])
         state_dict = load_state_dict(checkpoint_path, URL + CHECKPOINT.name)
 
+        import torch
+
         from embedding import choose_device
         from s3dg import S3D
 
         try:
-            network = S3D(dict_path, 512)
+            with torch.device("meta"):  # no time for random weights that are replaced anyway
+                network = S3D(dict_path, 512)
         except (FileNotFoundError, ValueError) as error:
             raise WeightsError(f"{error}.{by_hand(dict_path, URL + DICTIONARY)}") from None
         words = network.text_module.word_embd.num_embeddings - 1
@@ -83,6 +86,7 @@ class S3DModel:
                 f"the checkpoint has vectors for {len(table) - 1:,}. Give the right one with "
                 f"--dict-path.{by_hand(dict_path, URL + DICTIONARY)}"
             )
+        network.to_empty(device="cpu")
         load_into(network, state_dict, checkpoint_path, URL + CHECKPOINT.name)
 
         model = cls()

@@ -67,13 +67,13 @@ def fetch(path: str | Path, url: str, n_bytes: int) -> None:
             temporary.unlink(missing_ok=True)
     except _Undelivered as error:
         raise WeightsError(
-            f"{path} is missing and could not be downloaded: {error}.{_by_hand(path, url)}"
+            f"{path} is missing and could not be downloaded: {error}.{by_hand(path, url)}"
         ) from None
     except OSError as error:
         raise WeightsError(
             f"{path} cannot be written: {error.strerror or error}. Make room or make the folder "
             f"writable, or download the file to another place and give its path."
-            f"{_by_hand(path, url)}"
+            f"{by_hand(path, url)}"
         ) from None
 
 
@@ -99,7 +99,7 @@ def load_state_dict(path: str | Path, url: str | None = None) -> dict:
     if not isinstance(contents, dict):
         raise WeightsError(
             f"{path} holds one {type(contents).__name__}, not a dict of tensors."
-            f"{_by_hand(path, url)}"
+            f"{by_hand(path, url)}"
         )
     others = {
         name: value
@@ -112,7 +112,7 @@ def load_state_dict(path: str | Path, url: str | None = None) -> dict:
             f"{path} is not the published file: it should hold tensors only, and has "
             + (_few(f"{k!r} ({type(v).__name__})" for k, v in others.items()) or "no entry at all")
             + (f". The weights may lie under {_few(map(repr, nested))}" if nested else "")
-            + f".{_by_hand(path, url)}"
+            + f".{by_hand(path, url)}"
         )
     return dict(contents)
 
@@ -137,13 +137,13 @@ def load_into(network, state_dict, path, url=None):
         raise WeightsError(
             f"{path} does not fit {type(network).__name__}: {_guess(found, wanted)}."
             + "".join(f"\n  {len(names)} {what}: {_few(names)}" for what, names in lists if names)
-            + _by_hand(path, url)
+            + by_hand(path, url)
         )
     try:
         network.load_state_dict(state_dict)
     except RuntimeError as error:  # sparse, quantised: whatever cannot be copied
         raise WeightsError(
-            f"{path} does not fit {type(network).__name__}: {error}{_by_hand(path, url)}"
+            f"{path} does not fit {type(network).__name__}: {error}{by_hand(path, url)}"
         ) from None
 
 
@@ -164,7 +164,7 @@ def _check_size(path, url, n_bytes):
             f"{path} has {size:,} bytes, and the published file has {n_bytes:,}"
             + (f": it is {what}" if what else ": it is damaged, cut short or another file")
             + ". It is left as it is: delete it and run again, or replace it by hand."
-            + _by_hand(path, url)
+            + by_hand(path, url)
         )
 
 
@@ -246,7 +246,7 @@ def _read(path, url):
 
     head = _head(path, url)
     if what := _other_file(head):
-        raise WeightsError(f"{path} is {what}, not weights.{_by_hand(path, url)}")
+        raise WeightsError(f"{path} is {what}, not weights.{by_hand(path, url)}")
     try:
         if _is_safetensors(head):
             from safetensors.torch import load_file
@@ -259,7 +259,7 @@ def _read(path, url):
         with open(path, "rb") as file, warnings.catch_warnings(action="ignore"):
             return torch.load(file, map_location="cpu", weights_only=True)
     except Exception:  # a damaged file can raise anything
-        raise WeightsError(f"{path} {_diagnosis(path, head)}.{_by_hand(path, url)}") from None
+        raise WeightsError(f"{path} {_diagnosis(path, head)}.{by_hand(path, url)}") from None
 
 
 def _head(path, url):
@@ -279,7 +279,7 @@ def _head(path, url):
             wrong = "is empty"
     except OSError as error:
         wrong = f"cannot be read: {error.strerror or error}"
-    raise WeightsError(f"{path} {wrong}.{_by_hand(path, url)}")
+    raise WeightsError(f"{path} {wrong}.{by_hand(path, url)}")
 
 
 def _other_file(head):
@@ -374,7 +374,7 @@ def _plain(text, n=100):
     return text if len(text) <= n else text[:n] + "…"
 
 
-def _by_hand(path, url):
+def by_hand(path, url):
     """The end of a message: where the published file is, and how to get it without this script."""
     if url is None:
         return ""

@@ -20,3 +20,18 @@ def golden_state_dict():
 
     keys = recipe.S3D_FACTS["keys"]
     return {key: torch.from_numpy(recipe.fill(key, tuple(shape))) for key, shape in keys.items()}
+
+
+@pytest.fixture(scope="session")
+def small_weights(tmp_path_factory):
+    """A folder with made-up weights of the published shapes, but a dictionary of 100 words:
+    weights.pth and s3d_dict.npy. Quick to load, and quick to run on 2 frames of 200x200."""
+    import torch
+
+    folder = tmp_path_factory.mktemp("weights")
+    words = recipe.dictionary(recipe.S3D_FACTS["words"], 100)
+    np.save(folder / "s3d_dict.npy", words)
+    shapes = recipe.S3D_FACTS["keys"] | {"text_module.word_embd.weight": [len(words) + 1, 300]}
+    fill = {key: torch.from_numpy(recipe.fill(key, tuple(shape))) for key, shape in shapes.items()}
+    torch.save(fill, folder / "weights.pth")
+    return folder

@@ -1,0 +1,96 @@
+"""Frames through a model, with a model small enough to see through."""
+
+import numpy as np
+import pytest
+import torch
+from make_videos import counting_frames, write_video
+
+from embedding import DeviceError, Embedded, choose_device, embed_trajectories, similarity
+from videos import VideoError, read_clip
+
+
+class MeanColour:
+    """Embeds a video as the mean of its pixels, [B, 3]; a prompt as its length and two zeros."""
+
+    n_frames, resize, size = 4, "crop", 32
+    device = torch.device("cpu")
+
+    def __init__(self):
+        self.batch_sizes = []
+
+    def prepare(self, frames):
+        if frames.shape[1] % 2:
+            raise ValueError("its height is odd")
+        return torch.from_numpy(frames).float()
+
+    def embed_videos(self, batch):
+        self.batch_sizes.append(len(batch))
+        return batch.mean((1, 2, 3)).numpy()
+
+    def embed_texts(self, prompts):
+        return np.array([[len(prompt), 0, 0] for prompt in prompts], np.float32)
+
+
+@pytest.fixture(scope="module")
+def paths(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("clips")
+    for i in range(5):
+        frames = counting_frames(6 + i, 32 + 2 * (i // 3), 32) // (i + 1)
+        write_video(folder / f"{i}.mp4", frames)
+    (folder / "bad.mp4").write_text("no video")
+    return [folder / f"{i}.mp4" for i in range(5)]
+
+
+def expected(path, resize="crop"):
+    return read_clip(path, 4, resize, 32).frames.astype(np.float32).mean((0, 1, 2))
+
+
+@pytest.mark.parametrize("batch_size", [None, 1, 2, 4, 100])
+def test_order_and_values_hold_for_every_batch_size(paths, batch_size):
+    model = MeanColour()
+    answers = list(embed_trajectories(model, paths, batch_size))
+    assert [answer.clip.length for answer in answers] == [6, 7, 8, 9, 10]
+    for path, answer in zip(paths, answers):
+        assert answer.embedding == pytest.approx(expected(path), rel=1e-5)
+        assert answer.clip.frames is None
+    assert max(model.batch_sizes) == min(batch_size or 1, 5)
+
+
+def test_videos_of_one_shape_share_a_batch(paths):
+    model = MeanColour()
+    model.resize = "half"  # frames at their own size: three of 32x32, two of 34x32
+    assert len(list(embed_trajectories(model, paths, 4))) == 5
+    assert model.batch_sizes == [3, 2]
+
+
+def test_errors_stand_in_their_place(paths, tmp_path):
+    write_video(tmp_path / "odd.mp4", counting_frames(3, 33, 32))
+    bad = paths[0].with_name("bad.mp4")
+    model = MeanColour()
+    model.resize = "half"
+    listed = [bad, paths[0], tmp_path / "odd.mp4", tmp_path / "none.mp4", paths[1]]
+    answers = list(embed_trajectories(model, listed, 4))
+    assert [type(answer) for answer in answers] == [
+        *(VideoError, Embedded, VideoError, VideoError, Embedded)
+    ]
+    assert str(answers[2]) == f"{tmp_path / 'odd.mp4'}: its height is odd"
+
+
+def test_no_videos():
+    assert list(embed_trajectories(MeanColour(), [], 4)) == []
+
+
+def test_similarity(paths):
+    numbers = similarity(MeanColour(), paths, ["a", "bb"])
+    assert numbers.shape == (5, 2) and numbers.dtype == np.float32
+    colour = expected(paths[0])
+    assert numbers[0, 0] == pytest.approx(colour[0] / np.linalg.norm(colour), abs=1e-5)
+    with pytest.raises(VideoError, match=r"bad\.mp4"):
+        similarity(MeanColour(), [paths[0].with_name("bad.mp4")], ["a"])
+
+
+def test_devices():
+    assert choose_device("cpu").type == "cpu"
+    assert choose_device("auto").type in ("cpu", "cuda", "mps")
+    with pytest.raises(DeviceError, match="cuda"):
+        choose_device(f"cuda:{torch.cuda.device_count()}")

@@ -1,0 +1,312 @@
+"""The command line, as a user runs it: real scripts, real videos, good and bad."""
+
+import csv
+import fcntl
+import json
+import os
+import pty
+import shutil
+import signal
+import statistics
+import struct
+import subprocess
+import sys
+import termios
+import time
+from pathlib import Path
+
+import imageio.v3 as iio
+import numpy as np
+import pytest
+from make_videos import counting_frames, write_video
+
+ROOT = Path(__file__).parent.parent
+SCRIPT = ROOT / "s3d_evaluator.py"
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
+    """Trajectories of different sizes and lengths."""
+    folder = tmp_path_factory.mktemp("clips")
+    write_video(folder / "long.mp4", counting_frames(70, 64, 96))
+    write_video(folder / "short one.mp4", counting_frames(3, 96, 64))
+    write_video(folder / "走る $x_1$.mkv", counting_frames(40, 64, 64))
+    (folder / "broken.mp4").write_bytes(b"not a video" * 100)
+    (folder / "empty.mp4").touch()
+    return folder
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch, clips):
+    """An empty folder to run in, with a list of prompts and a list of trajectories."""
+    monkeypatch.chdir(tmp_path)
+    Path("prompts.txt").write_text("open door\ncut tomato\nthe robot walks slowly\n")
+    names = ["long.mp4", "short one.mp4", "走る $x_1$.mkv"]
+    Path("trajectories.txt").write_text("".join(f"{clips / name}\n" for name in names))
+    return tmp_path
+
+
+def evaluate(*arguments, script=SCRIPT, **options):
+    command = [sys.executable, str(script), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, **options)
+
+
+def evaluate_lists(small_weights, *arguments, **options):
+    """A quick run over the project's lists, called `exp` in the folder `out`."""
+    weights = ["--model-checkpoint-path", small_weights / "weights.pth"]
+    lists = ["-t", "trajectories.txt", "-p", "prompts.txt", "-e", "exp", "-o", "out"]
+    quick = ["--n-frames", 2, "--size", 200, "--device", "cpu"]
+    return evaluate(*lists, *weights, *quick, *arguments, **options)
+
+
+def read_numbers(folder):
+    """The CSV as (columns, rows, float array)."""
+    with open(Path(folder) / "similarities.csv", newline="", encoding="utf-8") as file:
+        header, *rows = csv.reader(file)
+    return header, [row[0] for row in rows], np.array([row[1:] for row in rows], np.float32)
+
+
+def test_a_run_leaves_the_heatmap_and_its_numbers(project, small_weights, clips):
+    done = evaluate_lists(small_weights)
+    assert (done.returncode, done.stdout) == (0, f"{Path('out/exp.png')}\n"), done.stderr
+    assert sorted(path.name for path in Path("out").iterdir()) == ["exp", "exp.png"]
+    assert sorted(path.name for path in Path("out/exp").iterdir()) == [
+        *("run.json", "similarities.csv", "similarities.npy")
+    ]
+    picture = iio.imread("out/exp.png")
+    assert picture.ndim == 3 and picture.std() > 10
+    header, names, numbers = read_numbers("out/exp")
+    assert header == ["trajectory", "open door", "cut tomato", "the robot walks slowly"]
+    assert names == Path("trajectories.txt").read_text().splitlines()
+    array = np.load("out/exp/similarities.npy", allow_pickle=False)
+    assert array.dtype == np.float32 and array.shape == (3, 3)
+    assert (array == numbers).all() and np.isfinite(array).all()
+
+    run = json.loads(Path("out/exp/run.json").read_text(encoding="utf-8"))
+    assert run["n_frames"] == 2 and run["size"] == 200 and run["device"] == "cpu"
+    assert [len(weight["sha256"]) for weight in run["weights"]] == [64, 64]
+    assert run["trajectories"][0] == {
+        **{"path": str(clips / "long.mp4"), "group": None, "length": 70, "width": 96},
+        **{"height": 64, "frames": [0, 35], "warning": None},
+    }
+    assert run["versions"]["torch"] and run["seconds"]["videos"] > 0
+    assert done.stderr.splitlines()[-1].startswith("3 of 3 videos, ")
+
+
+def test_order_and_batch_size_change_nothing(project, small_weights):
+    evaluate_lists(small_weights)
+    before = read_numbers("out/exp")
+    lines = Path("trajectories.txt").read_text().splitlines()
+    Path("trajectories.txt").write_text("\n".join(reversed(lines)))
+    done = evaluate_lists(small_weights, "--batch-size", 8)
+    assert done.returncode == 0
+    after = read_numbers("out/exp")
+    assert after[1] == before[1][::-1]
+    assert after[2] == pytest.approx(before[2][::-1], abs=1e-5)
+
+
+def test_verbose_tells_what_was_sampled(project, small_weights, clips):
+    done = evaluate_lists(small_weights, "-v", "--resize", "stretch")
+    assert f"{clips / 'long.mp4'}: 70 frames of 96x64, stretch to 200x200, sampled 0 35" in (
+        done.stderr
+    )
+    assert "S3D, weights.pth, on cpu" in done.stderr
+    assert "loading " in done.stderr.splitlines()[-1]
+    assert done.stdout == "out/exp.png\n"
+
+
+def test_bad_videos_do_not_stop_the_others(project, small_weights, clips):
+    with open("trajectories.txt", "a") as file:
+        file.write(f"{clips / 'broken.mp4'}\n{clips / 'empty.mp4'}\n")
+    done = evaluate_lists(small_weights)
+    assert (done.returncode, done.stdout) == (1, "out/exp.png\n")
+    assert len(read_numbers("out/exp")[1]) == 3
+    end = done.stderr.splitlines()[-3:]
+    assert end[0] == "left out, as they could not be used (2 of 5):"
+    assert "broken.mp4: " in end[1] and "empty.mp4: is empty" in end[2]
+    run = json.loads(Path("out/exp/run.json").read_text(encoding="utf-8"))
+    assert ["error" in trajectory for trajectory in run["trajectories"]] == [False] * 3 + [True] * 2
+
+
+def test_no_usable_video_leaves_nothing(project, small_weights, clips):
+    Path("trajectories.txt").write_text(f"{clips / 'broken.mp4'}\n{clips / 'empty.mp4'}\n")
+    done = evaluate_lists(small_weights)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "none of the videos could be used" in done.stderr
+    assert not Path("out").exists()
+
+
+def test_warnings_of_prompts_come_before_the_videos(project, small_weights):
+    Path("prompts.txt").write_text(
+        f"open door\nDOOR, open!\nopen zzz door qqq\nzzz\n{'dog ' * 17}a stick\n"
+    )
+    done = evaluate_lists(small_weights)
+    lines = done.stderr.splitlines()
+    assert done.returncode == 0
+    for line, start in zip(
+        lines,
+        [
+            'prompts.txt:2: "DOOR, open!": the same words to the network as in "open door"',
+            'prompts.txt:3: "open zzz door qqq": words that the dictionary lacks, left out: zzz, q',
+            'prompts.txt:3: "open zzz door qqq": the same words to the network as in "open door"',
+            'prompts.txt:4: "zzz": the dictionary has none of its words',
+            f'prompts.txt:5: "{"dog " * 17}a stick": only its first 16 words count, cut off: dog a',
+        ],
+    ):
+        assert line.startswith(f"warning: {start}")
+    assert lines[5].startswith("3 of 3 videos")
+
+
+def test_the_same_file_twice_is_said(project, small_weights):
+    lines = Path("trajectories.txt").read_text().splitlines()
+    Path("trajectories.txt").write_text("\n".join([lines[0], lines[1], lines[0]]))
+    done = evaluate_lists(small_weights)
+    assert done.returncode == 0
+    assert f"warning: trajectories.txt:3: {lines[0]} is the same file as in line 1" in done.stderr
+    numbers = read_numbers("out/exp")[2]
+    assert numbers.shape == (3, 3) and numbers[2] == pytest.approx(numbers[0], abs=1e-6)
+
+
+def test_all_problems_at_once_and_no_torch(project):
+    """A module named torch that cannot be imported stands in the way of whoever tries."""
+    Path("torch.py").write_text("raise RuntimeError('torch was imported')")
+    Path("prompts.txt").write_bytes(b"ok\n\xff\xfe\n")
+    Path("trajectories.txt").write_text("no.mp4\nnot/there/*.avi\n")
+    done = evaluate(
+        *("-t", "trajectories.txt", "-p", "prompts.txt", "-e", "../x", "-o", "prompts.txt"),
+        *("--n-frames", "seven", "--size", "201", "--batch-size", "0", "--device", "tpu"),
+        env=os.environ | {"PYTHONPATH": str(project)},
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.splitlines() == [
+        "--size 201: takes an even number from 200 to 256",
+        "--n-frames seven: takes an even number from 2 to 1024",
+        "--batch-size 0: takes a whole number from 1 to 4096",
+        "--device tpu: takes auto, cpu, cuda, cuda:N or mps",
+        "--experiment-id '../x': a name, not a path: the folder is given with --output-dir",
+        "prompts.txt:2: not UTF-8 (byte 0xff): save the list as UTF-8",
+        "trajectories.txt:1: no such file, folder or match: no.mp4 (looked from the current folder "
+        "or .)",
+        "trajectories.txt:2: no such file, folder or match: not/there/*.avi (looked from the "
+        "current folder or .)",
+        "8 to put right; nothing was run",
+    ]
+
+
+def test_missing_arguments_are_named_together():
+    done = evaluate()
+    assert done.returncode == 2
+    for option in ("-t FILE", "-p FILE", "-e NAME"):
+        assert f"{option} is missing" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--resize", "half", "--size", "224"], "--size: has no meaning with --resize half"),
+        (["--demo", "--dict-path", "d.npy"], "--demo: has its own weights"),
+        (["--resize", "squash"], "invalid choice: 'squash'"),
+    ],
+)
+def test_arguments_that_do_not_go_together(project, arguments, message):
+    done = evaluate("-t", "trajectories.txt", "-p", "prompts.txt", "-e", "x", *arguments)
+    assert done.returncode == 2
+    assert message in done.stderr
+
+
+def test_help_and_input_errors_are_quick():
+    """Against the bare interpreter in the same minute, as machines differ: the median of five."""
+
+    def seconds(*command):
+        start = time.perf_counter()
+        subprocess.run([sys.executable, *map(str, command)], capture_output=True)
+        return time.perf_counter() - start
+
+    def median(*command):
+        return statistics.median(seconds(*command) for _ in range(5))
+
+    import_torch = median("-c", "import torch")
+    assert median(SCRIPT, "--help") < import_torch / 2
+    assert median(SCRIPT, "-t", "no.txt", "-p", "no.txt", "-e", "x") < import_torch / 2
+
+
+def test_a_failed_run_leaves_the_old_results(project, small_weights):
+    assert evaluate_lists(small_weights).returncode == 0
+    before = {path: path.read_bytes() for path in Path("out").rglob("*") if path.is_file()}
+    shutil.rmtree("out/exp")
+    Path("out/exp").write_text("in the way")
+    done = evaluate_lists(small_weights)
+    assert done.returncode == 2
+    assert "a file is in the results folder's place" in done.stderr
+    assert Path("out/exp.png").read_bytes() == before[Path("out/exp.png")]
+    assert sorted(path.name for path in Path("out").iterdir()) == ["exp", "exp.png"]
+
+
+def test_wrong_weights_are_one_clear_message(project, small_weights):
+    Path("w.pth").write_text("<html>not found</html>")
+    done = evaluate_lists(small_weights, "--model-checkpoint-path", "w.pth")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("w.pth is a web page (HTML), not weights.")
+    assert "Traceback" not in done.stderr
+    assert "curl -fL -o s3d_howto100m.pth https://www.rocq.inria.fr/" in done.stderr
+    assert not Path("out").exists()
+
+
+def test_a_device_that_is_not_there(project, small_weights):
+    done = evaluate_lists(small_weights, "--device", "cuda:77")
+    assert done.returncode == 2
+    assert "--device cuda" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_ctrl_c_ends_at_once(project, small_weights, clips):
+    Path("trajectories.txt").write_text(f"{clips / 'long.mp4'}\n" * 1000)
+    command = [sys.executable, SCRIPT, "-t", "trajectories.txt", "-p", "prompts.txt", "-e", "exp"]
+    command += ["-o", "out", "--n-frames", "8", "--size", "200", "-v"]
+    command += ["--model-checkpoint-path", small_weights / "weights.pth"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    for line in process.stderr:
+        if "sampled" in line:
+            break
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=10)
+    assert (process.returncode, stdout) == (130, "")
+    assert stderr.endswith("interrupted; nothing was written\n")
+    assert "Traceback" not in stderr
+    assert not Path("out").exists()
+
+
+def test_a_terminal_gets_a_progress_bar(project, small_weights):
+    terminal, end = pty.openpty()
+    fcntl.ioctl(end, termios.TIOCSWINSZ, struct.pack("4H", 24, 100, 0, 0))  # rows, columns
+    done = subprocess.Popen(
+        [
+            *(sys.executable, SCRIPT, "-t", "trajectories.txt", "-p", "prompts.txt", "-e", "exp"),
+            *("-o", "out", "--n-frames", "2", "--size", "200"),
+            *("--model-checkpoint-path", small_weights / "weights.pth"),
+        ],
+        stderr=end,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    os.close(end)
+    shown = b""
+    try:
+        while block := os.read(terminal, 4096):
+            shown += block
+    except OSError:  # how Linux says that the other end is closed
+        pass
+    os.close(terminal)
+    assert done.communicate()[0] == "out/exp.png\n"
+    assert b"3/3 [" in shown and b"video" in shown
+
+
+def test_halved_odd_sizes_are_named(project, small_weights, tmp_path):
+    write_video(tmp_path / "odd.mp4", counting_frames(4, 66, 100))
+    Path("trajectories.txt").write_text("odd.mp4\n")
+    done = evaluate(
+        *("-t", "trajectories.txt", "-p", "prompts.txt", "-e", "exp", "-o", "out"),
+        *("--model-checkpoint-path", small_weights / "weights.pth"),
+        *("--resize", "half", "--n-frames", "2"),
+    )
+    assert done.returncode == 1
+    assert "odd.mp4: half of its size is 50x33, and S3D needs even sides" in done.stderr

@@ -1,0 +1,102 @@
+"""The heatmap: what stands in it, at every size and with every name."""
+
+import io
+import warnings
+
+import imageio.v3 as iio
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from matplotlib.patches import Rectangle
+
+from figures import MAX_ROWS, fold, heatmap
+
+ODD_NAMES = ["$x_1$ \\frac{a}{b", '<b>&amp;</b> "it\'s"', "開けるロボット", "机器人", "문을"]
+
+
+def draw(n, p, trajectories=None, prompts=None, values=None):
+    values = np.random.default_rng(0).random((n, p)) if values is None else values
+    trajectories = trajectories or [f"trajectory {i}" for i in range(n)]
+    prompts = prompts or [f"prompt {i}" for i in range(p)]
+    return values, heatmap(np.asarray(values, np.float32), trajectories, prompts, "title")
+
+
+def picture(figure):
+    """The saved picture; a glyph that no font has, or any other warning, is an error."""
+    file = io.BytesIO()
+    with warnings.catch_warnings(action="error"):
+        figure.savefig(file, format="png", bbox_inches="tight")
+    return iio.imread(file.getvalue())
+
+
+def labels(ticks):
+    return [label.get_text() for label in ticks]
+
+
+def outlined(axes):
+    """The (row, column) of each outlined cell, in order."""
+    cells = [patch for patch in axes.patches if isinstance(patch, Rectangle)]
+    return sorted((int(cell.get_y()), int(cell.get_x())) for cell in cells)
+
+
+@pytest.mark.parametrize(("n", "p"), [(1, 1), (3, 3), (30, 12), (60, 30)])
+def test_every_cell_shows_its_value(n, p):
+    values, figure = draw(n, p)
+    axes, bar = figure.axes
+    assert labels(axes.texts) == [f"{value:.3f}" for value in values.astype(np.float32).ravel()]
+    assert labels(axes.get_yticklabels()) == [f"trajectory {i}" for i in range(n)]
+    assert labels(axes.get_xticklabels()) == [f"prompt {i}" for i in range(p)]
+    assert bar.get_ylabel() == "cosine similarity"
+    assert outlined(axes) == [(i, j) for i, j in enumerate(values.argmax(1))]
+    assert picture(figure).std() > 10
+
+
+@pytest.mark.parametrize(("n", "p"), [(61, 3), (3, 31)])
+def test_large_ones_have_no_numbers(n, p):
+    _, figure = draw(n, p)
+    assert not figure.axes[0].texts
+    assert len(outlined(figure.axes[0])) == n
+
+
+def test_above_400_rows_the_strongest_are_drawn():
+    values = np.linspace(0, 1, 450 * 2).reshape(450, 2)
+    _, figure = draw(450, 2, values=values)
+    axes = figure.axes[0]
+    assert labels(axes.get_yticklabels()) == [f"trajectory {i}" for i in range(50, 450)]
+    assert f"the {MAX_ROWS} of 450 trajectories" in axes.get_title()
+    assert "similarities.csv has all" in axes.get_title()
+
+
+def test_equal_best_prompts_are_all_outlined():
+    _, figure = draw(2, 3, values=[[1, 0, 1], [0, 0, 0]])
+    assert outlined(figure.axes[0]) == [(0, 0), (0, 2), (1, 0), (1, 1), (1, 2)]
+
+
+def test_odd_names_are_shown_as_they_are():
+    _, figure = draw(5, 5, ODD_NAMES, ODD_NAMES)
+    assert picture(figure).std() > 10
+    shown = [label.replace("\n", " ") for label in labels(figure.axes[0].get_yticklabels())]
+    assert shown == ODD_NAMES
+
+
+def test_long_prompts_are_wrapped_whole():
+    prompts = [f"{i} the robot opens the left door of the kitchen cabinet " * 2 for i in range(3)]
+    prompts = [prompt[:120].strip() for prompt in prompts]
+    _, figure = draw(3, 3, prompts=prompts)
+    shown = labels(figure.axes[0].get_xticklabels())
+    assert [label.replace("\n", " ") for label in shown] == prompts
+    assert all(len(line) <= 14 for label in shown for line in label.splitlines())
+
+
+def test_huge_ones_stay_a_picture():
+    _, figure = draw(2, 2000)
+    assert max(figure.get_size_inches() * figure.dpi) <= 20_000
+
+
+@given(st.text(max_size=300), st.integers(2, 60), st.integers(1, 14))
+@settings(max_examples=300)
+def test_fold_keeps_to_its_lines(text, width, max_lines):
+    lines = fold(text, width, max_lines).splitlines()
+    assert len(lines) <= max_lines
+    assert all(len(line) <= width and line.isprintable() for line in lines)
