@@ -19,7 +19,6 @@ PROGRESS_EVERY = 10  # seconds between progress lines where standard error is no
 
 # The first bytes of what people have in place of weights.
 OTHER_FILES = {
-    b"version https://git-lfs": "a git-LFS pointer (`git lfs pull` gets the file itself)",
     b"\x93NUMPY": "a NumPy array",
     b"\x89HDF": "an HDF5 file",
     b"\x1f\x8b": "a gzip archive",
@@ -159,7 +158,7 @@ def _check_size(path, url, n_bytes):
     head = _head(path, url)
     size = path.stat().st_size
     if size != n_bytes:
-        what = _other_file(head)
+        what = _stand_in(head)
         raise WeightsError(
             f"{path} has {size:,} bytes, and the published file has {n_bytes:,}"
             + (f": it is {what}" if what else ": it is damaged, cut short or another file")
@@ -180,7 +179,7 @@ def _receive(url, n_bytes):
         with urlopen(request, timeout=TIMEOUT) as response:
             length = response.length  # None if the server does not say
             block = response.read(512)
-            if what := _other_file(block):
+            if what := _stand_in(block):
                 raise _Undelivered(f"the server sent {what}")
             if length not in (None, n_bytes):
                 raise _Undelivered(
@@ -284,11 +283,20 @@ def _head(path, url):
 
 def _other_file(head):
     """What a file is that begins with `head`, if that is surely no weights; else None."""
-    if head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"<"):
-        return "a web page (HTML)"
+    if what := _stand_in(head):
+        return what
     if head[257:262] == b"ustar":
         return "a tar archive"
     return next((what for magic, what in OTHER_FILES.items() if head.startswith(magic)), None)
+
+
+def _stand_in(head):
+    """What a file is that begins with `head`, if a server put it in place of another; else None."""
+    if head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"<"):
+        return "a web page (HTML)"
+    if head.startswith(b"version https://git-lfs"):
+        return "a git-LFS pointer (`git lfs pull` gets the file itself)"
+    return None
 
 
 def _is_safetensors(head):

@@ -1,0 +1,287 @@
+"""S3D behind its command and behind its Python interface."""
+
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from make_videos import counting_frames, write_video
+from safetensors.torch import save_file
+
+import evaluator
+import s3d_evaluator
+from s3d_evaluator import S3DModel
+from s3dg import S3D
+from videos import VideoError, read_clip
+from weights import WeightsError, sha256
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def model(small_weights):
+    return S3DModel.load(small_weights / "weights.pth", device="cpu", n_frames=4, size=200)
+
+
+@pytest.fixture(scope="module")
+def clip_paths(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("clips")
+    for i, shape in enumerate([(9, 64, 96), (2, 96, 64), (30, 64, 64)]):
+        write_video(folder / f"{i}.mp4", counting_frames(*shape))
+    return [folder / f"{i}.mp4" for i in range(3)]
+
+
+def test_similarity_is_that_of_the_bare_network(model, small_weights, clip_paths):
+    prompts = ["open door", "cut tomato"]
+    ours = model.similarity(clip_paths, prompts)
+    net = S3D(small_weights / "s3d_dict.npy", 512)
+    net.load_state_dict(torch.load(small_weights / "weights.pth", weights_only=True))
+    net.eval()
+    frames = np.stack([read_clip(path, 4, "crop", 200).frames for path in clip_paths])
+    video = torch.from_numpy(frames).permute(0, 4, 1, 2, 3).float() / 255
+    with torch.inference_mode():
+        videos = net(video)["video_embedding"]
+        texts = net.text_module(prompts)["text_embedding"]
+    assert ours.shape == (3, 2) and ours.dtype == np.float32
+    assert ours == pytest.approx((F.normalize(videos) @ F.normalize(texts).T).numpy(), abs=1e-5)
+
+
+def test_similarity_names_the_bad_video(model, clip_paths):
+    with pytest.raises(VideoError, match=r"none\.mp4"):
+        model.similarity([clip_paths[0], "none.mp4"], ["open door"])
+
+
+def test_prepare(model):
+    video = model.prepare(np.full((4, 200, 200, 3), [0, 51, 255], np.uint8))
+    assert video.shape == (3, 4, 200, 200) and video.dtype == torch.float32
+    assert video[:, 0, 0, 0].tolist() == pytest.approx([0, 0.2, 1])
+
+
+def test_half_is_what_the_original_script_did(small_weights, clip_paths):
+    model = S3DModel.load(small_weights / "weights.pth", device="cpu", n_frames=4, resize="half")
+    frames = read_clip(clip_paths[0], 4, "half").frames
+    assert frames.shape == (4, 64, 96, 3)
+    original = torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 255
+    original = F.interpolate(original, mode="bicubic", scale_factor=0.5)
+    original = torch.clamp(original, 0, 1).permute(1, 0, 2, 3)
+    assert torch.equal(model.prepare(frames), original)
+
+
+def test_halves_must_be_even(small_weights):
+    model = S3DModel.load(small_weights / "weights.pth", device="cpu", n_frames=2, resize="half")
+    with pytest.raises(ValueError, match="half of its size is 1x33, and S3D needs even sides"):
+        model.prepare(np.zeros((2, 66, 2, 3), np.uint8))
+
+
+def test_what_the_network_will_not_see(model):
+    messages = model.check_texts(["open door", "zzz open", "Door open", "?!", "dog " * 18])
+    assert [len(m) for m in messages] == [0, 1, 1, 1, 1]
+    assert messages[1] == ["words that the dictionary lacks, left out: zzz"]
+    assert messages[2] == ['the same words to the network as in "open door"']
+    assert messages[3] == ["the dictionary has none of its words, so it says nothing"]
+    assert messages[4] == ["only its first 16 words count, cut off: dog dog"]
+
+
+def test_the_warning_of_same_words_is_true(model):
+    """Same tokens in any order and number give the same embedding, unless no slot is left."""
+    prompts = ["open door", "door open door", "open " * 15 + "door"]
+    messages = model.check_texts(prompts)
+    assert [bool(m) for m in messages] == [False, True, False]
+    embeddings = model.embed_texts(prompts)
+    assert (embeddings[0] == embeddings[1]).all()
+    assert (embeddings[0] != embeddings[2]).any()
+
+
+@pytest.mark.parametrize("kind", ["old", "new", "safetensors"])
+def test_every_format_loads(small_weights, tmp_path, kind):
+    state = torch.load(small_weights / "weights.pth", weights_only=True)
+    path = tmp_path / "weights.bin"
+    if kind == "safetensors":
+        save_file(state, path)
+    else:
+        torch.save(state, path, _use_new_zipfile_serialization=kind == "new")
+    model = S3DModel.load(path, small_weights / "s3d_dict.npy", device="cpu")
+    loaded = model.network.state_dict()
+    assert all(torch.equal(loaded[key], value) for key, value in state.items())
+    assert model.weights == {
+        str(path): sha256(path),
+        str(small_weights / "s3d_dict.npy"): sha256(small_weights / "s3d_dict.npy"),
+    }
+
+
+def test_a_dictionary_of_another_checkpoint(small_weights, tmp_path):
+    np.save(tmp_path / "d.npy", np.array(["open", "door"]))
+    with pytest.raises(WeightsError, match=r"d\.npy does not belong to .*it has 2 words.*for 100"):
+        S3DModel.load(small_weights / "weights.pth", tmp_path / "d.npy")
+
+
+def test_a_missing_or_wrong_dictionary(small_weights, tmp_path):
+    shutil.copy(small_weights / "weights.pth", tmp_path / "w.pth")
+    with pytest.raises(WeightsError, match=r"s3d_dict\.npy: no such dictionary\.\n.*published at"):
+        S3DModel.load(tmp_path / "w.pth")
+    (tmp_path / "s3d_dict.npy").write_text("words")
+    with pytest.raises(WeightsError, match=r"s3d_dict\.npy: not a dictionary"):
+        S3DModel.load(tmp_path / "w.pth")
+
+
+def test_a_checkpoint_of_another_network(small_weights, tmp_path):
+    torch.save({"fc.weight": torch.zeros(512, 1024), "new": torch.zeros(1)}, tmp_path / "w.pth")
+    with pytest.raises(WeightsError, match=r"(?s)w\.pth does not fit S3D.*536 missing.*1 unknown"):
+        S3DModel.load(tmp_path / "w.pth", small_weights / "s3d_dict.npy")
+
+
+def test_original_snippet_works_as_written(small_weights, tmp_path):
+    """The README's snippet, run where the files are."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    snippet = next(block for block in text.split("```python\n") if "th.load" in block)
+    (tmp_path / "checkpoints").mkdir()
+    shutil.copy(small_weights / "weights.pth", tmp_path / "checkpoints/s3d_howto100m.pth")
+    shutil.copy(small_weights / "s3d_dict.npy", tmp_path / "checkpoints/s3d_dict.npy")
+    done = subprocess.run(
+        [sys.executable, "-c", snippet.split("```")[0]],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+# --- the published files, from a server on loopback
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def server(tmp_path, monkeypatch, small_weights, clip_paths):
+    """Serves tmp_path/published in place of the published address; runs in tmp_path/project."""
+    published, project = tmp_path / "published", tmp_path / "project"
+    published.mkdir()
+    project.mkdir()
+    monkeypatch.chdir(project)
+    Path("t.txt").write_text(f"{clip_paths[0]}\n")
+    Path("p.txt").write_text("open door\n")
+    shutil.copy(small_weights / "weights.pth", published / "s3d_howto100m.pth")
+    shutil.copy(small_weights / "s3d_dict.npy", published / "s3d_dict.npy")
+    sizes = {path.name: path.stat().st_size for path in published.iterdir()}
+    monkeypatch.setattr(s3d_evaluator, "PUBLISHED_BYTES", sizes)
+    monkeypatch.setenv("no_proxy", "*")
+    httpd = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=published))
+    monkeypatch.setattr(s3d_evaluator, "URL", f"http://127.0.0.1:{httpd.server_port}/")
+    threading.Thread(target=httpd.serve_forever, daemon=True).start()
+    yield published
+    httpd.shutdown()
+
+
+def run_here(*arguments):
+    lists = ["-t", "t.txt", "-p", "p.txt", "-e", "exp", "--n-frames", "2", "--size", "200"]
+    return evaluator.main(S3DModel, "", [*lists, *arguments])
+
+
+def test_missing_published_files_are_downloaded_once(server, capsys):
+    assert run_here() == 0
+    out, err = capsys.readouterr()
+    assert out == "evaluation_results/exp.png\n"
+    assert err.count("downloading ") == 2
+    assert sorted(path.name for path in Path("checkpoints").iterdir()) == [
+        *("s3d_dict.npy", "s3d_howto100m.pth")
+    ]
+    assert run_here() == 0
+    assert "downloading" not in capsys.readouterr().err
+
+
+def test_a_failed_download_is_one_clear_message(server, capsys):
+    (server / "s3d_dict.npy").unlink()
+    assert run_here() == 2
+    out, err = capsys.readouterr()
+    assert out == "" and "Traceback" not in err
+    assert "checkpoints/s3d_dict.npy is missing and could not be downloaded: " in err
+    assert "the server answered 404" in err
+    assert "curl -fL -o checkpoints/s3d_dict.npy http://127.0.0.1:" in err
+    # what came whole stays
+    assert [path.name for path in Path("checkpoints").iterdir()] == ["s3d_howto100m.pth"]
+    assert not Path("evaluation_results").exists()
+
+
+def test_a_page_in_place_of_the_weights(server, capsys):
+    size = s3d_evaluator.PUBLISHED_BYTES["s3d_howto100m.pth"]
+    (server / "s3d_howto100m.pth").write_bytes(b"<html>".ljust(size))
+    assert run_here() == 2
+    assert "the server sent a web page (HTML)" in capsys.readouterr().err
+    assert list(Path("checkpoints").iterdir()) == []
+
+
+def test_given_paths_are_never_downloaded(server, capsys):
+    assert run_here("--model-checkpoint-path", "mine.pth") == 2
+    err = capsys.readouterr().err
+    assert "mine.pth does not exist" in err and "downloading" not in err
+
+
+# --- the demo
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    out = tmp_path_factory.mktemp("out")
+    command = [sys.executable, "s3d_evaluator.py", "--demo", "-o", out, "--device", "cpu"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"{out / 'demo.png'}\n"
+    assert "warning" not in done.stderr
+    return out / "demo"
+
+
+def test_demo_shows_its_diagonal(demo):
+    numbers = np.load(demo / "similarities.npy")
+    assert numbers.shape == (12, 12)
+    assert (numbers.argmax(1) == np.arange(12)).sum() >= 11
+
+
+def test_demo_rows_and_columns_stand_in_one_order(demo):
+    with open(demo / "similarities.csv", newline="", encoding="utf-8") as file:
+        header, *rows = csv.reader(file)
+    prompts = (ROOT / "prompts/cheetah_prompts.txt").read_text().splitlines()
+    assert header[1:] == [prompt for prompt in prompts if not prompt.startswith("#")]
+    assert len({row[0] for row in rows}) == 12
+
+
+def test_demo_says_that_it_is_one(demo):
+    run = json.loads((demo / "run.json").read_text())
+    assert run["weights"][0]["path"].endswith("s3d_cheetah_demo.safetensors")
+    assert run["n_frames"] == 16 and run["size"] == 112
+    model = S3DModel.load(**demo_weights(), device="cpu")
+    assert "demo's weights" in model.description
+
+
+def test_demo_weights_are_the_published_network():
+    state = S3DModel.load(**demo_weights(), device="cpu").network.state_dict()
+    assert len(state) == 537
+    assert all(value.isfinite().all() for value in state.values())
+
+
+def demo_weights():
+    names = {"checkpoint_path": "model_checkpoint_path", "dict_path": "dict_path"}
+    return {name: ROOT / s3d_evaluator.DEMO[key] for name, key in names.items()}
+
+
+def test_demo_with_lists_of_ones_own(clip_paths, tmp_path):
+    (tmp_path / "p.txt").write_text("a cheetah is jumping\na cheetah is running\n")
+    (tmp_path / "t.txt").write_text("\n".join(map(str, clip_paths)))
+    lists = ["-t", tmp_path / "t.txt", "-p", tmp_path / "p.txt", "-e", "mine", "-o", tmp_path]
+    command = [sys.executable, "s3d_evaluator.py", "--demo", *lists]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, f"{tmp_path / 'mine.png'}\n"), done.stderr
+    assert np.load(tmp_path / "mine/similarities.npy").shape == (3, 2)
