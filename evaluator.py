@@ -204,6 +204,7 @@ def run(model_class, args, prompts, trajectories) -> int:
         tell(f"the results could not be written to {args.output_dir}: {error}")
         return 1
     if args.verbose:
+        tell(f"prompts {list(text_embeddings.shape)}, similarities {list(similarities.shape)}")
         tell(", ".join(f"{stage} {duration:.2f} s" for stage, duration in seconds.items()))
     if errors:
         tell(f"left out, as they could not be used ({len(errors)} of {len(answers)}):")

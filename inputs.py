@@ -16,6 +16,7 @@ VIDEO_SUFFIXES = (
     *(".3gp", ".asf", ".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg"),
     *(".mpg", ".mts", ".ogv", ".ts", ".vob", ".webm", ".wmv"),
 )
+MAX_BYTES = 1 << 24  # of a list; more is no list
 
 
 class InputError(Exception):
@@ -67,7 +68,8 @@ def read_trajectories(path: str | Path) -> list[Trajectory]:
 def read_list(path: Path, kind: str) -> tuple[list[tuple[str, str | None, int]], list[str]]:
     """The entries of a list as (text, group, line), and what is wrong with it."""
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
         return [], [f"{path}: no such {kind} list"]
     except IsADirectoryError:
@@ -77,14 +79,17 @@ def read_list(path: Path, kind: str) -> tuple[list[tuple[str, str | None, int]],
 
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         return [], [f"{path}: text in UTF-16: save the list as UTF-8"]
+    if b"\0" in data or len(data) > MAX_BYTES:
+        return [], [f"{path}: not a text file with one {kind} a line"]
 
     entries, problems = [], []
     group, opened = None, {}  # opened: group name -> its line
-    for number, text in enumerate(data.removeprefix(b"\xef\xbb\xbf").splitlines(), 1):
+    for number, line in enumerate(data.removeprefix(b"\xef\xbb\xbf").splitlines(), 1):
         try:
-            text = decode(text)
-        except ValueError as error:
-            problems.append(f"{path}:{number}: {error}")
+            text = line.decode("utf-8").strip()
+        except UnicodeDecodeError as error:
+            byte = line[error.start]
+            problems.append(f"{path}:{number}: not UTF-8 (byte 0x{byte:02x}): save it as UTF-8")
             continue
         if not text or text.startswith("#"):
             continue
@@ -116,19 +121,6 @@ def read_list(path: Path, kind: str) -> tuple[list[tuple[str, str | None, int]],
             "in a list with groups every entry belongs to one"
         )
     return entries, problems
-
-
-def decode(line: bytes) -> str:
-    """One line as text, without white space around it. Raises ValueError."""
-    try:
-        text = line.decode("utf-8").strip()
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"not UTF-8 (byte 0x{line[error.start]:02x}): save the list as UTF-8"
-        ) from None
-    if "\0" in text:
-        raise ValueError("holds a zero byte: save the list as plain text in UTF-8")
-    return text
 
 
 def find_videos(entry: str, list_folder: Path) -> list[Path]:

@@ -65,7 +65,8 @@ def test_groups():
         ("[a]\nx\n[b]\ny\n[a]\nz", ["p.txt:5: the group [a] was opened in line 1"]),
         (b"ok\n\xe4\xf6\nok\n\xff", ["p.txt:2: not UTF-8 (byte 0xe4)", "p.txt:4: not UTF-8"]),
         ("one\ntwo".encode("utf-16"), ["p.txt: text in UTF-16"]),
-        (b"one\nt\0wo", ["p.txt:2: holds a zero byte"]),
+        (b"one\nt\0wo", ["p.txt: not a text file with one prompt a line"]),
+        (b"x\n" * (1 << 23) + b"x", ["p.txt: not a text file with one prompt a line"]),
     ],
 )
 def test_mistakes_in_a_list(content, expected):
