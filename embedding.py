@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch import OutOfMemoryError  # noqa: F401, for callers
 
 from similarity import cosine_similarity
 from videos import Clip, VideoError, read_clips
@@ -29,7 +30,10 @@ def choose_device(name: str) -> torch.device:
     if name == "auto":
         mps = torch.backends.mps.is_available()
         return torch.device("cuda" if torch.cuda.is_available() else "mps" if mps else "cpu")
-    device = torch.device(name)
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise DeviceError(f"no such device: {name}; auto, cpu, cuda, cuda:N and mps are") from None
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise DeviceError("--device mps: this machine or this build of PyTorch has no MPS")
     if device.type == "cuda" and not torch.cuda.is_available():
@@ -76,7 +80,9 @@ def prepare_clips(model, paths):
 
 def similarity(model, paths: list[str | Path], prompts: list[str]) -> np.ndarray:
     """Cosine similarities of videos and prompts, float32 [N, P]. Raises VideoError for the first
-    video that cannot be used."""
+    video that cannot be used, ValueError if there is no video or a path stands alone."""
+    if isinstance(paths, str | Path) or not len(paths):
+        raise ValueError("expected a list of at least one path")
     embeddings = []
     for embedded in embed_trajectories(model, paths):
         if isinstance(embedded, VideoError):

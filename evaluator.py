@@ -4,14 +4,16 @@ Start-up matters: what is heavy to import is imported when the inputs have been 
 """
 
 import argparse
+import importlib
+import io
 import os
 import platform
 import re
+import signal
 import sys
 import time
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from importlib.metadata import version
 
 from inputs import InputError, read_prompts, read_trajectories, short_names
 
@@ -22,11 +24,14 @@ PROGRESS_EVERY = 10  # seconds between progress lines where standard error is no
 def main(model_class, description: str, argv: list[str] | None = None) -> int:
     """Runs an evaluator's command line; returns the exit status.
 
-    0: done; 1: done, but some videos could not be used, or no video could; 2: nothing was done, as
-    something was wrong with the arguments, the lists or the weights; 130: interrupted.
+    0: done; 1: some videos could not be used, or none, or the results could not be written; 2:
+    nothing was done, as something was wrong with the arguments, the lists or the weights; 130:
+    interrupted.
     """
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # schedulers: clean up as on Ctrl-C
     try:
         args = parse_arguments(model_class, description, argv)
         try:
@@ -95,7 +100,7 @@ def check_inputs(model_class, args):
     problems = model_class.check_arguments(args)
     if args.batch_size is not None:
         args.batch_size = whole_number(args, "batch_size", 1, 4096, problems)
-    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d{1,3})?", args.device):
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d|:[1-9]\d)?", args.device, re.ASCII):
         problems.append(f"--device {args.device}: takes auto, cpu, cuda, cuda:N or mps")
     if args.experiment_id is None:
         problems.append("-e NAME is missing: what shall the results be called?")
@@ -135,7 +140,7 @@ def run(model_class, args, prompts, trajectories) -> int:
     started, seconds = datetime.now(UTC), {}
     warn_of_repeats(args.trajectories_path, trajectories)
     with timed(seconds, "loading"):
-        from embedding import DeviceError, embed_trajectories
+        from embedding import DeviceError, OutOfMemoryError, embed_trajectories
         from weights import WeightsError
 
         try:
@@ -155,11 +160,16 @@ def run(model_class, args, prompts, trajectories) -> int:
         text_embeddings = model.embed_texts(texts)
 
     paths = [trajectory.path for trajectory in trajectories]
-    with timed(seconds, "videos"):
-        answers = []
-        for answer in with_progress(embed_trajectories(model, paths, args.batch_size), len(paths)):
-            report(paths[len(answers)], answer, model, args.verbose)
-            answers.append(answer)
+    answers = []
+    try:
+        with timed(seconds, "videos"):
+            embedded = embed_trajectories(model, paths, args.batch_size)
+            for path, answer in zip(paths, with_progress(embedded, len(paths))):
+                report(path, answer, model, args.verbose)
+                answers.append(answer)
+    except OutOfMemoryError:
+        tell(f"{model.device} is out of memory: give a smaller --batch-size; nothing was written")
+        return 1
     usable = [(p, a) for p, a in zip(paths, answers) if not isinstance(a, Exception)]
     errors = [answer for answer in answers if isinstance(answer, Exception)]
     if not usable:
@@ -168,14 +178,14 @@ def run(model_class, args, prompts, trajectories) -> int:
     usable_paths = [path for path, _ in usable]
 
     with timed(seconds, "figure"):
-        from figures import heatmap
+        from figures import as_png, heatmap
         from similarity import cosine_similarity
 
         similarities = cosine_similarity(
             [answer.embedding for _, answer in usable], text_embeddings
         )
         title = f"{args.experiment_id}\n{model.description}, {model.n_frames} frames"
-        figure = heatmap(similarities, short_names(usable_paths), texts, title)
+        picture = as_png(heatmap(similarities, short_names(usable_paths), texts, title))
 
     from results import write_results
 
@@ -183,7 +193,8 @@ def run(model_class, args, prompts, trajectories) -> int:
         "experiment": args.experiment_id,
         "started": started.isoformat(timespec="seconds"),
         "arguments": vars(args),
-        "versions": {"python": platform.python_version()} | {p: version(p) for p in PACKAGES},
+        "versions": {"python": platform.python_version()}
+        | {package: importlib.import_module(package).__version__ for package in PACKAGES},
         **describe_model(model),
         "prompts": [
             {"text": prompt.text, "group": prompt.group, "warnings": messages}
@@ -197,8 +208,8 @@ def run(model_class, args, prompts, trajectories) -> int:
     }
     names = [path.as_posix() for path in usable_paths]
     try:
-        picture = write_results(
-            args.output_dir, args.experiment_id, similarities, names, texts, figure, record
+        written = write_results(
+            args.output_dir, args.experiment_id, similarities, names, texts, picture, record
         )
     except OSError as error:
         tell(f"the results could not be written to {args.output_dir}: {error}")
@@ -210,7 +221,7 @@ def run(model_class, args, prompts, trajectories) -> int:
         tell(f"left out, as they could not be used ({len(errors)} of {len(answers)}):")
         for error in errors:
             tell(f"  {error}")
-    print(picture)
+    print(written)
     return 1 if errors else 0
 
 
@@ -276,7 +287,8 @@ def with_progress(answers, total):
     if sys.stderr.isatty():
         from tqdm import tqdm
 
-        yield from tqdm(answers, total=total, unit="video", file=sys.stderr)
+        rate = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fmt}]"
+        yield from tqdm(answers, total=total, unit=" videos", bar_format=rate, file=sys.stderr)
         return
     start = told = time.monotonic()
     for n, answer in enumerate(answers, 1):

@@ -1,12 +1,14 @@
 """Pure functions of arrays to figures."""
 
+import io
 import textwrap
 import unicodedata
+import warnings
 
 import noto_cjk_sans_jp_regular
 import numpy as np
 import seaborn
-from matplotlib import font_manager, patheffects
+from matplotlib import font_manager, patheffects, style
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -18,15 +20,18 @@ MAX_PIXELS = 20_000  # of either side of the picture
 COLOURS = "viridis"  # sequential, safe for colour-blind readers
 
 
-def heatmap(similarities: np.ndarray, trajectories: list[str], prompts: list[str], title: str):
-    """A heatmap of cosine similarities, trajectories down, prompts across, as a Figure to save.
+@style.context("default")  # whatever the user's matplotlibrc says
+def heatmap(
+    similarities: np.ndarray, trajectories: list[str], prompts: list[str], title: str
+) -> Figure:
+    """A heatmap of cosine similarities, trajectories down, prompts across.
 
     similarities: [N, P], finite. The best prompt of each row is outlined, equals all of them.
     Above 60 rows or 30 columns the cells hold no numbers; above 400 rows only the 400 rows with
     the highest maximum are drawn, in their order, and the title says so.
     """
     n_all = len(similarities)
-    title = fold(title, 100, max_lines=4)
+    title = "\n".join(fold(line, 100, max_lines=2) for line in title.splitlines())
     if n_all > MAX_ROWS:
         strongest = np.sort(np.argsort(-similarities.max(1), kind="stable")[:MAX_ROWS])
         similarities = similarities[strongest]
@@ -67,7 +72,8 @@ def heatmap(similarities: np.ndarray, trajectories: list[str], prompts: list[str
 
     text = {"fontsize": font_size, "fontfamily": font_families([title, *trajectories, *prompts])}
     text["parse_math"] = False  # a $ is a $
-    rows = [fold(name, 40, max_lines=2 if numbered else 1) for name in trajectories]
+    lines = 2 if numbered else 1
+    rows = [fold(shorten(name, 40 * lines), 40, lines) for name in trajectories]
     ax.set_yticks(np.arange(n_rows) + 0.5, rows, rotation=0, **text)
     ax.xaxis.tick_top()
     if numbered:
@@ -81,6 +87,16 @@ def heatmap(similarities: np.ndarray, trajectories: list[str], prompts: list[str
     ax.set_xlabel("outlined: the best prompt of each trajectory", fontsize=font_size)
     bar.tick_params(labelsize=font_size)
     return fig
+
+
+@style.context("default")
+def as_png(figure: Figure) -> bytes:
+    """The picture of a figure, with all that stands around its axes, as a PNG file."""
+    file = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph")  # a sign that no font has is a box
+        figure.savefig(file, format="png", bbox_inches="tight", pad_inches=0.2)
+    return file.getvalue()
 
 
 def outline_best(ax: Axes, similarities: np.ndarray) -> None:
@@ -99,7 +115,15 @@ def fold(text: str, width: int, max_lines: int) -> str:
     text = "".join(char if char.isprintable() else " " for char in text)
     wide = sum(unicodedata.east_asian_width(char) in "WF" for char in text)
     width = max(width * len(text) // (len(text) + wide), 2) if text else width
-    return "\n".join(textwrap.wrap(text, width, max_lines=max_lines, placeholder="…"))
+    lines = textwrap.wrap(text, width)
+    if len(lines) > max_lines:
+        lines[max_lines - 1 :] = [lines[max_lines - 1][: width - 1] + "…"]
+    return "\n".join(lines)
+
+
+def shorten(name: str, width: int) -> str:
+    """A name of at most `width` characters: what tells takes apart is often at its end."""
+    return name if len(name) <= width else f"{name[: width // 3]}…{name[1 + width // 3 - width :]}"
 
 
 def font_families(texts: list[str]) -> list[str]:

@@ -132,6 +132,8 @@ def find_videos(entry: str, list_folder: Path) -> list[Path]:
             if not found:
                 raise ValueError(f"no videos in the folder {entry}")
             return found
+        if path.is_symlink() and not path.exists():
+            raise ValueError(f"a link to nowhere: {entry}")
         if path.exists():
             if not path.is_file():
                 raise ValueError(f"not a file: {entry}")
@@ -139,7 +141,7 @@ def find_videos(entry: str, list_folder: Path) -> list[Path]:
                 raise ValueError(f"no permission to read {entry}")
             return [path]
         if found := glob(os.path.expanduser(entry), root_dir=folder, recursive=True):
-            files = sorted(folder / match for match in found if (folder / match).is_file())
+            files = sorted(folder / match for match in found if not (folder / match).is_dir())
             if not files:
                 raise ValueError(f"matches folders only, no files: {entry}")
             return files
@@ -151,7 +153,7 @@ def videos_in(folder: Path) -> Iterator[Path]:
     """The videos that lie in a folder, by their extension; hidden files do not count."""
     for path in folder.iterdir():
         hidden = path.name.startswith(".")
-        if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file() and not hidden:
+        if path.suffix.lower() in VIDEO_SUFFIXES and not path.is_dir() and not hidden:
             yield path
 
 

@@ -4,25 +4,37 @@ import csv
 import json
 import os
 import tempfile
+from contextlib import suppress
 from pathlib import Path
+
+FILES = ("similarities.csv", "similarities.npy", "run.json")  # in the folder of the experiment
 
 
 def check_destination(output_dir: str | Path, experiment_id: str) -> list[str]:
     """What is wrong with where the results should go; nothing is created."""
     if problem := wrong_name(experiment_id):
         return [f"--experiment-id {experiment_id!r}: {problem}"]
-    folder = Path(output_dir)
+    output_dir = Path(output_dir)
+    picture, folder = output_dir / f"{experiment_id}.png", output_dir / experiment_id
     problems = []
-    if (folder / f"{experiment_id}.png").is_dir():
-        problems.append(f"{folder / experiment_id}.png: a folder is in the picture's place")
-    if (folder / experiment_id).exists() and not (folder / experiment_id).is_dir():
-        problems.append(f"{folder / experiment_id}: a file is in the results folder's place")
-    while not folder.exists() and folder != folder.parent:
-        folder = folder.parent
-    if not folder.is_dir():
-        problems.append(f"--output-dir {output_dir}: {folder} is a file, not a folder")
-    elif not os.access(folder, os.W_OK):
-        problems.append(f"--output-dir {output_dir}: no permission to write to {folder}")
+    try:
+        with suppress(FileNotFoundError, NotADirectoryError):
+            folder.lstat()  # says if the path is too long or leads through a closed folder
+        for path in (picture, *(folder / name for name in FILES)):
+            if path.is_dir():
+                problems.append(f"{path}: a folder is in the place of a result")
+        if os.path.lexists(folder) and not folder.is_dir():
+            problems.append(f"{folder}: a file is in the place of the results folder")
+        existing = output_dir
+        while not os.path.lexists(existing):
+            existing = existing.parent
+        if not existing.is_dir():
+            problems.append(f"--output-dir {output_dir}: {existing} is a file, not a folder")
+        for place in (existing, folder):
+            if place.is_dir() and not os.access(place, os.W_OK | os.X_OK):
+                problems.append(f"--output-dir {output_dir}: no permission to write to {place}")
+    except OSError as error:
+        problems.append(f"--output-dir {output_dir}: {error.strerror}")
     return problems
 
 
@@ -45,14 +57,14 @@ def write_results(
     similarities,
     trajectories: list[str],
     prompts: list[str],
-    heatmap,
+    heatmap: bytes,
     run: dict,
 ) -> Path:
     """Writes the picture, the numbers and run.json, and returns the picture's path.
 
     similarities: NumPy float32 [N, P]; trajectories and prompts name its rows and columns;
-    heatmap: a matplotlib Figure. Everything is written beside its place first and renamed into it
-    at the end, so that a failed run leaves the old results as they were. Raises OSError.
+    heatmap: a PNG file. Everything is written beside its place first and renamed into it at the
+    end, so that a failed run leaves the old results as they were. Raises OSError.
     """
     import numpy as np
 
@@ -61,13 +73,13 @@ def write_results(
     output_dir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".writing-", dir=output_dir) as temporary:
         new = Path(temporary)
-        heatmap.savefig(new / "heatmap.png", bbox_inches="tight", pad_inches=0.2)
+        (new / "heatmap.png").write_bytes(heatmap)
         write_csv(new / "similarities.csv", similarities, trajectories, prompts)
         np.save(new / "similarities.npy", similarities)
         write_json(new / "run.json", run)
 
         folder.mkdir(exist_ok=True)
-        for name in ("similarities.csv", "similarities.npy", "run.json"):
+        for name in FILES:
             os.replace(new / name, folder / name)
         picture = output_dir / f"{experiment_id}.png"
         os.replace(new / "heatmap.png", picture)

@@ -1,6 +1,6 @@
 """Can S3D tell these trajectories apart by what is written about them?
 
-    python s3d_evaluator.py -t trajectories_lists/cheetah.txt -p prompts/cheetah_prompts.txt -e NAME
+    uv run s3d_evaluator.py -t trajectories_lists/cheetah.txt -p prompts/cheetah_prompts.txt -e NAME
 
 writes evaluation_results/NAME.png, a heatmap of cosine similarities, trajectory by prompt, and
 the same as numbers. The network and how it wants its frames are here; the run is evaluator.py.
@@ -10,13 +10,23 @@ import sys
 from pathlib import Path
 
 import evaluator
-from weights import WeightsError, by_hand, fetch, load_into, load_state_dict, sha256
+from weights import (
+    WeightsError,
+    by_hand,
+    check_published,
+    check_weights,
+    fetch,
+    first_bytes,
+    load_into,
+    load_state_dict,
+    sha256,
+)
 
-# Addresses from the README of antoine77340/S3D_HowTo100M.
+# Address and sizes from the README of antoine77340/S3D_HowTo100M and its server.
 URL = "https://www.rocq.inria.fr/cluster-willow/amiech/howto100m/"
 CHECKPOINT = Path("checkpoints/s3d_howto100m.pth")
-DICTIONARY = "s3d_dict.npy"  # beside the checkpoint
-PUBLISHED_BYTES = {CHECKPOINT.name: 125_031_128, DICTIONARY: 5_830_040}
+DICTIONARY = Path("checkpoints/s3d_dict.npy")
+PUBLISHED_BYTES = {CHECKPOINT: 125_031_128, DICTIONARY: 5_830_040}
 
 DEMO_CHECKPOINT = Path("checkpoints/s3d_cheetah_demo.safetensors")
 DEMO = {
@@ -28,17 +38,18 @@ DEMO = {
     "n_frames": 16,  # as it was trained
     "size": 112,
 }
+RESIZES = ("crop", "stretch", "half")
 
 
 class S3DModel:
     """S3D behind the interface that evaluator.main and embedding.py expect.
 
     Attributes: n_frames, resize and size say how a video is sampled; device; description is for
-    the picture's title; weights lists the files it was loaded from, with their SHA-256.
+    the picture's title; weights maps the files it was loaded from to their SHA-256.
     """
 
     name = "s3d"
-    n_frames = 32
+    n_frames, resize, size = 32, "crop", 224
 
     @classmethod
     def load(
@@ -47,9 +58,9 @@ class S3DModel:
         dict_path: str | Path | None = None,
         *,
         device: str = "auto",
-        n_frames: int = 32,
-        resize: str = "crop",
-        size: int = 224,
+        n_frames: int = n_frames,
+        resize: str = resize,
+        size: int = size,
     ) -> "S3DModel":
         """Loads weights to a device: "auto", "cpu", "cuda", "cuda:N" or "mps".
 
@@ -62,35 +73,38 @@ class S3DModel:
         that is not there.
         """
         checkpoint_path = Path(checkpoint_path)
-        dict_path = Path(dict_path or checkpoint_path.with_name(DICTIONARY))
+        dict_path = Path(dict_path or checkpoint_path.with_name(DICTIONARY.name))
         for path in (checkpoint_path, dict_path):
-            if path in (CHECKPOINT, CHECKPOINT.with_name(DICTIONARY)):
-                fetch(path, URL + path.name, PUBLISHED_BYTES[path.name])
-        state_dict = load_state_dict(checkpoint_path, URL + CHECKPOINT.name)
-
+            if path in PUBLISHED_BYTES:
+                fetch(path, URL + path.name, PUBLISHED_BYTES[path])
         import torch
 
         from embedding import choose_device
         from s3dg import S3D
 
+        model = cls()
+        model.device = choose_device(device)
+        state_dict = load_state_dict(checkpoint_path, URL + CHECKPOINT.name)
+        dictionary_by_hand = by_hand(dict_path, URL + DICTIONARY.name)
         try:
             with torch.device("meta"):  # no time for random weights that are replaced anyway
                 network = S3D(dict_path, 512)
         except (FileNotFoundError, ValueError) as error:
-            raise WeightsError(f"{error}.{by_hand(dict_path, URL + DICTIONARY)}") from None
+            raise WeightsError(f"{error}.{dictionary_by_hand}") from None
         words = network.text_module.word_embd.num_embeddings - 1
         table = state_dict.get("text_module.word_embd.weight")
         if table is not None and table.ndim == 2 and len(table) != words + 1:
             raise WeightsError(
                 f"{dict_path} does not belong to {checkpoint_path}: it has {words:,} words, and "
                 f"the checkpoint has vectors for {len(table) - 1:,}. Give the right one with "
-                f"--dict-path.{by_hand(dict_path, URL + DICTIONARY)}"
+                f"--dict-path.{dictionary_by_hand}"
             )
         network.to_empty(device="cpu")
         load_into(network, state_dict, checkpoint_path, URL + CHECKPOINT.name)
+        for name, value in state_dict.items():
+            if not value.isfinite().all():
+                raise WeightsError(f"{checkpoint_path}: {name} holds values that are no numbers")
 
-        model = cls()
-        model.device = choose_device(device)
         model.network = network.eval().to(model.device)
         model.n_frames, model.resize, model.size = n_frames, resize, size
         model.weights = {str(path): sha256(path) for path in (checkpoint_path, dict_path)}
@@ -175,12 +189,12 @@ class S3DModel:
         parser.add_argument(
             "--dict-path",
             metavar="FILE",
-            help=f"the weights' dictionary, .npy (default: {DICTIONARY} beside the weights)",
+            help=f"the weights' dictionary, .npy (default: {DICTIONARY.name} beside the weights)",
         )
         parser.add_argument(
             "--resize",
-            choices=("crop", "stretch", "half"),
-            default="crop",
+            metavar="HOW",
+            default=S3DModel.resize,
             help="crop: the shorter side scaled to --size, the centre square; stretch: scaled to "
             "--size by --size; half: both sides halved, as the original script did (default: crop)",
         )
@@ -193,36 +207,55 @@ class S3DModel:
             "--demo",
             action="store_true",
             help="run the shipped cheetah trajectories and prompts with the shipped demo weights; "
-            "-t, -p, -e and all others may still be given",
+            "-t, -p and -e may be given to use others",
         )
 
     @staticmethod
     def check_arguments(args) -> list[str]:
         """Fills in what was not given. Returns what is wrong."""
         problems = []
+        if args.demo and (args.model_checkpoint_path or args.dict_path):
+            problems.append("--demo: has its own weights, leave out --demo or the paths of others")
+        if args.resize not in RESIZES:
+            problems.append(f"--resize {args.resize}: takes {', '.join(RESIZES)}")
         if args.size is not None:
             if args.resize == "half":
                 problems.append("--size: has no meaning with --resize half")
             args.size = evaluator.whole_number(args, "size", 200, 256, problems, even=True)
         if args.n_frames is not None:
             args.n_frames = evaluator.whole_number(args, "n_frames", 2, 1024, problems, even=True)
-        if args.demo and (args.model_checkpoint_path or args.dict_path):
-            problems.append("--demo: has its own weights, leave out --demo or the paths of others")
-        elif args.demo:
-            for name, value in DEMO.items():
-                if getattr(args, name) is None:
-                    setattr(args, name, value)
+        defaults = {
+            "n_frames": S3DModel.n_frames,
+            "size": S3DModel.size,
+            "model_checkpoint_path": str(CHECKPOINT),
+        }
+        for name, value in (DEMO if args.demo else defaults).items():
+            if getattr(args, name) is None:
+                setattr(args, name, value)
+        if args.dict_path is None:
+            args.dict_path = str(Path(args.model_checkpoint_path).with_name(DICTIONARY.name))
+        for path, check in (
+            (Path(args.model_checkpoint_path), check_weights),
+            (Path(args.dict_path), first_bytes),
+        ):
+            try:
+                if path not in PUBLISHED_BYTES:
+                    check(path)
+                elif path.exists():
+                    check_published(path, URL + path.name, PUBLISHED_BYTES[path])
+            except WeightsError as error:
+                problems.append(str(error))
         return problems
 
     @classmethod
     def from_arguments(cls, args) -> "S3DModel":
         return cls.load(
-            args.model_checkpoint_path or CHECKPOINT,
+            args.model_checkpoint_path,
             args.dict_path,
             device=args.device,
-            n_frames=args.n_frames or 32,
+            n_frames=args.n_frames,
             resize=args.resize,
-            size=args.size or 224,
+            size=args.size,
         )
 
 

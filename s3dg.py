@@ -217,16 +217,15 @@ def load_dictionary(path: str | Path) -> list[str]:
     Raises FileNotFoundError if it is missing, ValueError if it holds anything else. Nothing in
     it is unpickled.
     """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"{path}: no such dictionary")
+    path = Path(path)
     try:
-        with open(path, "rb") as file:
+        with path.open("rb") as file:
             words = np.lib.format.read_array(file, allow_pickle=False)
-    except (ValueError, EOFError, OSError, MemoryError) as error:
-        raise ValueError(f"{path}: not a dictionary (.npy array of strings): {error}") from error
-    if words.ndim != 1 or words.dtype.kind != "U" or not len(words):
-        raise ValueError(
-            f"{path}: not a dictionary: expected one array of strings, "
-            f"got {words.dtype} of shape {list(words.shape)}"
-        )
-    return words.tolist()
+        if words.ndim != 1 or words.dtype.kind != "U" or not len(words):
+            raise ValueError(f"it holds {words.dtype} of shape {list(words.shape)}")
+        listed = words.tolist()
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path}: no such dictionary") from None
+    except Exception as error:  # a damaged file can raise anything
+        raise ValueError(f"{path}: not a dictionary, one array of strings: {error}") from error
+    return listed

@@ -94,6 +94,8 @@ def read_clips(paths, n_frames, resize="crop", size=224, workers=None):
                 clip.set_result(_read(path, n_frames, resize, size, stop))
             except VideoError as error:
                 clip.set_result(error)
+            except MemoryError:
+                clip.set_result(VideoError(f"{path}: too large for the memory; scale it down"))
             except BaseException as error:  # a mistake of ours: raised where the clip is asked for
                 clip.set_exception(error)
 
@@ -158,13 +160,18 @@ def _read(path, n_frames, resize, size, stop):
         frames, upright = _collect(path, numbered, indices, resize, size)
     except _Untrusted:
         length, damage = _count_frames(path, listing, stop)
+        if listing.exact and length < len(listing.order):
+            damage = damage or "it ends early"
         damage = damage or listing.damage
         if length == 0:
             problem = f"damaged from the first frame ({damage})" if damage else "holds no frame"
             raise VideoError(f"{path}: {problem}; record or download it again") from None
         indices = sample_indices(length, n_frames)
         numbered = _decode_all(path, listing, stop)
-        frames, upright = _collect(path, numbered, indices, resize, size)
+        try:
+            frames, upright = _collect(path, numbered, indices, resize, size)
+        except _Damaged:
+            raise _changed(path) from None
     total = max(listing.claimed, len(listing.order))
     warning = None
     if damage:
@@ -352,10 +359,10 @@ def _decode_groups(path, listing, wanted, stop):
         context = stream.codec_context
         try:
             for p, packet in enumerate(_packets(container, stream, stop)):
-                if not needed[p]:
+                if p < len(pts) and (packet is None or packet.pts != pts[p]):
+                    raise _Untrusted  # the file is not what it was
+                if not needed[min(p, len(pts))]:
                     continue
-                if packet.pts != pts[p]:
-                    raise _Untrusted
                 if p > end:  # a run of packets begins
                     end, first, due = next(run_ends), rank[p], set()
                     last = first - 1
@@ -457,7 +464,11 @@ def _collect(path, numbered, indices, resize, size):
         missing.remove(i)
         if not missing:
             return frames, video_size
-    raise VideoError(f"{path}: changed while it was being read; run again")
+    raise _changed(path)
+
+
+def _changed(path):
+    return VideoError(f"{path}: changed while it was being read; run again")
 
 
 def _pixels(frame, resize, size, reformatter):

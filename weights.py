@@ -52,7 +52,7 @@ def fetch(path: str | Path, url: str, n_bytes: int) -> None:
     path = Path(path)
     try:
         if os.path.lexists(path):
-            return _check_size(path, url, n_bytes)
+            return check_published(path, url, n_bytes)
         path.parent.mkdir(parents=True, exist_ok=True)
         # A name of our own: two processes may be downloading the same file.
         temporary = path.with_name(f".{path.name}.{os.urandom(8).hex()}.part")
@@ -76,9 +76,53 @@ def fetch(path: str | Path, url: str, n_bytes: int) -> None:
         ) from None
 
 
+def check_published(path, url, n_bytes):
+    """Raises WeightsError unless the file that is there is of the published size. It is the
+    user's, and never replaced."""
+    head = first_bytes(path, url)
+    size = path.stat().st_size
+    if size != n_bytes:
+        what = _stand_in(head)
+        raise WeightsError(
+            f"{path} has {size:,} bytes, and the published file has {n_bytes:,}"
+            + (f": it is {what}" if what else ": it is damaged, cut short or another file")
+            + ". It is left as it is: delete it and run again, or replace it by hand."
+            + by_hand(path, url)
+        )
+
+
+def first_bytes(path, url=None):
+    """The first 512 bytes of a file. Raises WeightsError if it is missing, empty or unreadable."""
+    path = Path(path)
+    try:
+        if path.is_dir():
+            wrong = "is a folder, not a file"
+        elif not path.exists():
+            wrong = "is a link to nowhere" if path.is_symlink() else "does not exist"
+        elif not path.is_file():
+            wrong = "is no regular file"
+        else:
+            with open(path, "rb") as file:
+                if head := file.read(512):
+                    return head
+            wrong = "is empty"
+    except OSError as error:
+        wrong = f"cannot be read: {error.strerror or error}"
+    raise WeightsError(f"{path} {wrong}.{by_hand(path, url)}")
+
+
+def check_weights(path, url=None):
+    """The first 512 bytes of a file of weights. Raises WeightsError as first_bytes does, and for
+    what is plainly something else. Quick: nothing is loaded."""
+    head = first_bytes(path, url)
+    if what := _other_file(head):
+        raise WeightsError(f"{path} is {what}, not weights.{by_hand(path, url)}")
+    return head
+
+
 def sha256(path: str | Path) -> str:
     """The SHA-256 of a file, as 64 hexadecimal digits. Raises WeightsError if it cannot be read."""
-    _head(path, None)
+    first_bytes(path)
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -151,20 +195,6 @@ def load_into(network, state_dict, path, url=None):
 
 class _Undelivered(Exception):
     """Why the server's file did not come, without the path and the advice."""
-
-
-def _check_size(path, url, n_bytes):
-    """An existing file is the user's: right, or an error."""
-    head = _head(path, url)
-    size = path.stat().st_size
-    if size != n_bytes:
-        what = _stand_in(head)
-        raise WeightsError(
-            f"{path} has {size:,} bytes, and the published file has {n_bytes:,}"
-            + (f": it is {what}" if what else ": it is damaged, cut short or another file")
-            + ". It is left as it is: delete it and run again, or replace it by hand."
-            + by_hand(path, url)
-        )
 
 
 def _receive(url, n_bytes):
@@ -243,9 +273,7 @@ def _read(path, url):
     """Whatever object a checkpoint holds, read without running anything."""
     import warnings
 
-    head = _head(path, url)
-    if what := _other_file(head):
-        raise WeightsError(f"{path} is {what}, not weights.{by_hand(path, url)}")
+    head = check_weights(path, url)
     try:
         if _is_safetensors(head):
             from safetensors.torch import load_file
@@ -261,28 +289,10 @@ def _read(path, url):
         raise WeightsError(f"{path} {_diagnosis(path, head)}.{by_hand(path, url)}") from None
 
 
-def _head(path, url):
-    """The first bytes of a file, if it is one and can be read."""
-    path = Path(path)
-    try:
-        if path.is_dir():
-            wrong = "is a folder, not a file"
-        elif not path.exists():
-            wrong = "is a link to nowhere" if path.is_symlink() else "does not exist"
-        elif not path.is_file():
-            wrong = "is no regular file"
-        else:
-            with open(path, "rb") as file:
-                if head := file.read(512):
-                    return head
-            wrong = "is empty"
-    except OSError as error:
-        wrong = f"cannot be read: {error.strerror or error}"
-    raise WeightsError(f"{path} {wrong}.{by_hand(path, url)}")
-
-
 def _other_file(head):
     """What a file is that begins with `head`, if that is surely no weights; else None."""
+    if _is_safetensors(head):
+        return None
     if what := _stand_in(head):
         return what
     if head[257:262] == b"ustar":
@@ -388,5 +398,5 @@ def by_hand(path, url):
         return ""
     path = Path(path)
     path = path / Path(url).name if path.is_dir() else path.with_name(Path(url).name)
-    command = shlex.join(["curl", "-fL", "-o", str(path), url])
+    command = shlex.join(["curl", "-fL", "--create-dirs", "-o", str(path), url])
     return f"\n  published at: {url}\n  get it with:  {command}"

@@ -1,8 +1,20 @@
 """What several test files share."""
 
+import signal
+
 import numpy as np
 import pytest
 import recipe
+from hypothesis import settings
+
+# A loaded machine is no mistake of the code's.
+settings.register_profile("no deadline", deadline=None)
+settings.load_profile("no deadline")
+
+
+def hear_ctrl_c():
+    """For a child process: shells start background jobs with SIGINT ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -89,8 +89,16 @@ def test_similarity(paths):
         similarity(MeanColour(), [paths[0].with_name("bad.mp4")], ["a"])
 
 
+@pytest.mark.parametrize("wrong", [[], "a.mp4"])
+def test_similarity_wants_a_list_of_paths(wrong):
+    with pytest.raises(ValueError, match="list of at least one path"):
+        similarity(MeanColour(), wrong, ["a"])
+
+
 def test_devices():
     assert choose_device("cpu").type == "cpu"
     assert choose_device("auto").type in ("cpu", "cuda", "mps")
+    with pytest.raises(DeviceError, match="no such device: gpu"):
+        choose_device("gpu")
     with pytest.raises(DeviceError, match="cuda"):
         choose_device(f"cuda:{torch.cuda.device_count()}")

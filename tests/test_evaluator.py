@@ -5,7 +5,6 @@ import fcntl
 import json
 import os
 import pty
-import shutil
 import signal
 import struct
 import subprocess
@@ -16,7 +15,12 @@ from pathlib import Path
 import imageio.v3 as iio
 import numpy as np
 import pytest
+from conftest import hear_ctrl_c
 from make_videos import counting_frames, write_video
+
+import evaluator
+import results
+from s3d_evaluator import S3DModel
 
 ROOT = Path(__file__).parent.parent
 SCRIPT = ROOT / "s3d_evaluator.py"
@@ -174,12 +178,15 @@ def test_all_problems_at_once_and_nothing_heavy(project):
     done = evaluate(
         *("-t", "trajectories.txt", "-p", "prompts.txt", "-e", "../x", "-o", "prompts.txt"),
         *("--n-frames", "seven", "--size", "201", "--batch-size", "0", "--device", "tpu"),
+        *("--model-checkpoint-path", "no.pth", "--dict-path", "."),
         env=os.environ | {"PYTHONPATH": str(project)},
     )
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.splitlines() == [
         "--size 201: takes an even number from 200 to 256",
         "--n-frames seven: takes an even number from 2 to 1024",
+        "no.pth does not exist.",
+        ". is a folder, not a file.",
         "--batch-size 0: takes a whole number from 1 to 4096",
         "--device tpu: takes auto, cpu, cuda, cuda:N or mps",
         "--experiment-id '../x': a name, not a path: the folder is given with --output-dir",
@@ -188,7 +195,7 @@ def test_all_problems_at_once_and_nothing_heavy(project):
         "or .)",
         "trajectories.txt:2: no such file, folder or match: not/there/*.avi (looked from the "
         "current folder or .)",
-        "8 to put right; nothing was run",
+        "10 to put right; nothing was run",
     ]
 
 
@@ -204,7 +211,8 @@ def test_missing_arguments_are_named_together():
     [
         (["--resize", "half", "--size", "224"], "--size: has no meaning with --resize half"),
         (["--demo", "--dict-path", "d.npy"], "--demo: has its own weights"),
-        (["--resize", "squash"], "invalid choice: 'squash'"),
+        (["--resize", "squash"], "--resize squash: takes crop, stretch, half"),
+        (["--device", "cuda:01"], "--device cuda:01: takes auto, cpu"),
     ],
 )
 def test_arguments_that_do_not_go_together(project, arguments, message):
@@ -221,15 +229,22 @@ def test_help_imports_nothing_heavy(project):
     assert "--n-frames" in done.stdout
 
 
-def test_a_failed_run_leaves_the_old_results(project, small_weights):
-    assert evaluate_lists(small_weights).returncode == 0
-    before = {path: path.read_bytes() for path in Path("out").rglob("*") if path.is_file()}
-    shutil.rmtree("out/exp")
-    Path("out/exp").write_text("in the way")
-    done = evaluate_lists(small_weights)
-    assert done.returncode == 2
-    assert "a file is in the results folder's place" in done.stderr
-    assert Path("out/exp.png").read_bytes() == before[Path("out/exp.png")]
+def test_a_full_disk_leaves_the_old_results(project, small_weights, capsys, monkeypatch):
+    Path("out/exp").mkdir(parents=True)
+    Path("out/exp.png").write_text("old")
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(results, "write_csv", full)
+    lists = ["-t", "trajectories.txt", "-p", "prompts.txt", "-e", "exp", "-o", "out"]
+    weights = ["--model-checkpoint-path", str(small_weights / "weights.pth"), "--device", "cpu"]
+    quick = ["--n-frames", "2", "--size", "200"]
+    assert evaluator.main(S3DModel, "", [*lists, *weights, *quick]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "could not be written to out: [Errno 28] No space left on device" in err
+    assert Path("out/exp.png").read_text() == "old"
     assert sorted(path.name for path in Path("out").iterdir()) == ["exp", "exp.png"]
 
 
@@ -237,9 +252,12 @@ def test_wrong_weights_are_one_clear_message(project, small_weights):
     Path("w.pth").write_text("<html>not found</html>")
     done = evaluate_lists(small_weights, "--model-checkpoint-path", "w.pth")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("w.pth is a web page (HTML), not weights.")
+    assert done.stderr.splitlines() == [
+        "w.pth is a web page (HTML), not weights.",
+        "s3d_dict.npy does not exist.",
+        "2 to put right; nothing was run",
+    ]
     assert "Traceback" not in done.stderr
-    assert "curl -fL -o s3d_howto100m.pth https://www.rocq.inria.fr/" in done.stderr
     assert not Path("out").exists()
 
 
@@ -249,17 +267,27 @@ def test_a_device_that_is_not_there(project, small_weights):
     assert "--device cuda" in done.stderr and "Traceback" not in done.stderr
 
 
-def test_ctrl_c_ends_at_once(project, small_weights, clips):
+@pytest.mark.parametrize("signal_sent", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_ends_at_once(project, small_weights, clips, signal_sent):
     Path("trajectories.txt").write_text(f"{clips / 'long.mp4'}\n" * 1000)
     command = [sys.executable, SCRIPT, "-t", "trajectories.txt", "-p", "prompts.txt", "-e", "exp"]
     command += ["-o", "out", "--n-frames", "8", "--size", "200", "-v"]
     command += ["--model-checkpoint-path", small_weights / "weights.pth"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    for line in process.stderr:
-        if "sampled" in line:
-            break
-    process.send_signal(signal.SIGINT)
-    stdout, stderr = process.communicate(timeout=10)
+    process = subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=hear_ctrl_c,
+    )
+    try:
+        for line in process.stderr:
+            if "sampled" in line:
+                break
+        process.send_signal(signal_sent)
+        stdout, stderr = process.communicate(timeout=20)
+    finally:
+        process.kill()
     assert (process.returncode, stdout) == (130, "")
     assert stderr.endswith("interrupted; nothing was written\n")
     assert "Traceback" not in stderr
@@ -288,7 +316,7 @@ def test_a_terminal_gets_a_progress_bar(project, small_weights):
         pass
     os.close(terminal)
     assert done.communicate()[0] == "out/exp.png\n"
-    assert b"3/3 [" in shown and b"video" in shown
+    assert b"3/3 [" in shown and b" videos/s" in shown
 
 
 def test_halved_odd_sizes_are_named(project, small_weights, tmp_path):

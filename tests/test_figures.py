@@ -1,16 +1,16 @@
 """The heatmap: what stands in it, at every size and with every name."""
 
-import io
 import warnings
 
 import imageio.v3 as iio
+import matplotlib
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.patches import Rectangle
 
-from figures import MAX_ROWS, fold, heatmap
+from figures import MAX_ROWS, as_png, fold, heatmap, shorten
 
 ODD_NAMES = ["$x_1$ \\frac{a}{b", '<b>&amp;</b> "it\'s"', "開けるロボット", "机器人", "문을"]
 
@@ -19,15 +19,12 @@ def draw(n, p, trajectories=None, prompts=None, values=None):
     values = np.random.default_rng(0).random((n, p)) if values is None else values
     trajectories = trajectories or [f"trajectory {i}" for i in range(n)]
     prompts = prompts or [f"prompt {i}" for i in range(p)]
-    return values, heatmap(np.asarray(values, np.float32), trajectories, prompts, "title")
+    return values, heatmap(np.asarray(values, np.float32), trajectories, prompts, "exp\nmodel")
 
 
 def picture(figure):
-    """The saved picture; a glyph that no font has, or any other warning, is an error."""
-    file = io.BytesIO()
     with warnings.catch_warnings(action="error"):
-        figure.savefig(file, format="png", bbox_inches="tight")
-    return iio.imread(file.getvalue())
+        return iio.imread(as_png(figure))
 
 
 def labels(ticks):
@@ -75,6 +72,8 @@ def test_equal_best_prompts_are_all_outlined():
 
 def test_odd_names_are_shown_as_they_are():
     _, figure = draw(5, 5, ODD_NAMES, ODD_NAMES)
+    with warnings.catch_warnings(action="error"):  # a sign that no font has
+        figure.draw_without_rendering()
     assert picture(figure).std() > 10
     shown = [label.replace("\n", " ") for label in labels(figure.axes[0].get_yticklabels())]
     assert shown == ODD_NAMES
@@ -92,6 +91,40 @@ def test_long_prompts_are_wrapped_whole():
 def test_huge_ones_stay_a_picture():
     _, figure = draw(2, 2000)
     assert max(figure.get_size_inches() * figure.dpi) <= 20_000
+
+
+def test_title_stands_in_its_lines():
+    assert draw(2, 2)[1].axes[0].get_title() == "exp\nmodel"
+
+
+def test_users_own_matplotlib_settings_change_nothing():
+    with matplotlib.rc_context({"text.usetex": True, "savefig.dpi": 10}):
+        theirs = picture(draw(3, 3)[1])
+    assert (theirs == picture(draw(3, 3)[1])).all()
+
+
+def test_signs_that_no_font_has_do_no_harm():
+    assert picture(draw(1, 1, ["\U0001f9ff \u0e01"], ["\ue000"])[1]).std() > 10
+
+
+def test_long_names_can_be_told_apart():
+    names = [f"half_cheetah_of_{'x' * 60}_seed_{i}_camera_left" for i in range(61)]
+    for n in (3, 61):
+        shown = labels(draw(n, 2, names[:n])[1].axes[0].get_yticklabels())
+        assert len(set(shown)) == n and all("half_cheetah_" in label for label in shown)
+
+
+def test_fold_fills_the_line_that_it_cuts():
+    assert fold("x" * 50, 40, 1) == "x" * 39 + "…"
+    assert fold("開" * 50, 40, 1) == "開" * 19 + "…"
+    assert fold("one two three", 8, 1) == "one two…"
+
+
+@given(st.text(max_size=200), st.integers(20, 80))
+def test_shorten_keeps_both_ends(name, width):
+    short = shorten(name, width)
+    assert len(short) == min(len(name), width)
+    assert short[:6] == name[:6] and short[-6:] == name[-6:]
 
 
 @given(st.text(max_size=300), st.integers(2, 60), st.integers(1, 14))

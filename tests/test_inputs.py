@@ -1,5 +1,6 @@
 """Prompt lists and trajectory lists: what is read, and what is said of each mistake."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -133,6 +134,30 @@ def test_every_wrong_trajectory_is_named():
     )
     assert "no videos in the folder empty" in found[1]
     assert "folders only" in found[3]
+
+
+def test_links_to_nowhere_are_not_lost():
+    Path("v").mkdir()
+    Path("v/gone.mp4").symlink_to("nowhere")
+    write("t.txt", "v/gone.mp4\n")
+    assert problems(read_trajectories, "t.txt") == ["t.txt:1: a link to nowhere: v/gone.mp4"]
+    write("t.txt", "v\nv/*\n")
+    assert paths(read_trajectories("t.txt")) == ["v/gone.mp4"] * 2  # the run will name it
+
+
+def test_what_is_no_file():
+    os.mkfifo("pipe.mp4")
+    write("t.txt", "pipe.mp4")
+    assert problems(read_trajectories, "t.txt") == ["t.txt:1: not a file: pipe.mp4"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read anything")
+def test_what_may_not_be_read():
+    write("a.mp4").chmod(0)
+    write("t.txt", "a.mp4")
+    assert problems(read_trajectories, "t.txt") == ["t.txt:1: no permission to read a.mp4"]
+    Path("t.txt").chmod(0)
+    assert problems(read_trajectories, "t.txt") == ["t.txt: cannot be read: Permission denied"]
 
 
 def test_groups_hold_for_all_that_a_line_means():

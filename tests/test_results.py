@@ -2,12 +2,13 @@
 
 import csv
 import json
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 
+import results
 from results import check_destination, write_results
 
 NUMBERS = np.array([[0.1, -0.25], [1 / 3, 0.0]], np.float32)
@@ -18,9 +19,8 @@ def in_empty_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-def write(experiment="exp", trajectories=("a.mp4", "b.mp4"), prompts=("x", "y"), figure=None):
-    figure = figure or Figure(figsize=(1, 1))
-    return write_results("out", experiment, NUMBERS, trajectories, prompts, figure, {"a": 1})
+def write(experiment="exp", trajectories=("a.mp4", "b.mp4"), prompts=("x", "y")):
+    return write_results("out", experiment, NUMBERS, trajectories, prompts, b"PNG", {"a": 1})
 
 
 def files(folder="out"):
@@ -30,7 +30,7 @@ def files(folder="out"):
 def test_files_and_their_content():
     assert write() == Path("out/exp.png")
     assert files() == [*("exp.png", "exp/run.json", "exp/similarities.csv", "exp/similarities.npy")]
-    assert Path("out/exp.png").read_bytes().startswith(b"\x89PNG")
+    assert Path("out/exp.png").read_bytes() == b"PNG"
     assert Path("out/exp/similarities.csv").read_text().splitlines() == [
         *("trajectory,x,y", "a.mp4,0.1,-0.25", "b.mp4,0.33333334,0.0")
     ]
@@ -57,17 +57,17 @@ def test_a_second_run_replaces_the_first_and_leaves_other_files():
     assert "exp/notes.txt" in files() and len(files()) == 5
 
 
-class Unsaveable(Figure):
-    def savefig(self, path, **options):
-        Path(path).write_bytes(b"half")
+def test_a_failed_write_leaves_the_old_results(monkeypatch):
+    write()
+
+    def full(path, content):
+        path.write_text("half")
         raise OSError(28, "No space left on device")
 
-
-def test_a_failed_write_leaves_the_old_results():
-    write()
+    monkeypatch.setattr(results, "write_json", full)
     before = {name: Path("out", name).read_bytes() for name in files()}
     with pytest.raises(OSError, match="No space left"):
-        write(prompts=("new", "y"), figure=Unsaveable())
+        write(prompts=("new", "y"))
     assert {name: Path("out", name).read_bytes() for name in files()} == before
     assert not list(Path("out").glob(".writing-*"))
 
@@ -95,6 +95,22 @@ def test_places_that_are_taken():
     Path("out/y").touch()
     assert check_destination("file", "x") == ["--output-dir file: file is a file, not a folder"]
     assert "file is a file" in check_destination("file/deep/er", "x")[0]
-    assert check_destination("out", "x") == ["out/x.png: a folder is in the picture's place"]
-    assert check_destination("out", "y") == ["out/y: a file is in the results folder's place"]
+    assert check_destination("out", "x") == ["out/x.png: a folder is in the place of a result"]
+    assert check_destination("out", "y") == ["out/y: a file is in the place of the results folder"]
+    Path("out/z/run.json").mkdir(parents=True)
+    Path("out/link").symlink_to("nowhere")
+    assert check_destination("out", "z") == ["out/z/run.json: a folder is in the place of a result"]
+    assert "place of the results folder" in check_destination("out", "link")[0]
+    assert "too long" in check_destination("x" * 300, "x")[0]
     assert check_destination("new/er", "x") == [] and not Path("new").exists()
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write anywhere")
+def test_places_one_may_not_write_to():
+    Path("out/x").mkdir(parents=True)
+    Path("out/x").chmod(0o500)
+    assert "no permission to write to out/x" in check_destination("out", "x")[0]
+    Path("out/x").chmod(0o700)
+    Path("out").chmod(0o500)
+    assert "no permission to write to out" in check_destination("out", "y")[0]
+    Path("out").chmod(0o700)

@@ -125,6 +125,14 @@ def test_a_dictionary_of_another_checkpoint(small_weights, tmp_path):
         S3DModel.load(small_weights / "weights.pth", tmp_path / "d.npy")
 
 
+def test_weights_that_are_no_numbers(small_weights, tmp_path):
+    state = torch.load(small_weights / "weights.pth", weights_only=True)
+    state["fc.bias"][3] = torch.nan
+    torch.save(state, tmp_path / "w.pth")
+    with pytest.raises(WeightsError, match=r"w\.pth: fc\.bias holds values that are no numbers"):
+        S3DModel.load(tmp_path / "w.pth", small_weights / "s3d_dict.npy")
+
+
 def test_a_missing_or_wrong_dictionary(small_weights, tmp_path):
     shutil.copy(small_weights / "weights.pth", tmp_path / "w.pth")
     with pytest.raises(WeightsError, match=r"s3d_dict\.npy: no such dictionary\.\n.*published at"):
@@ -176,7 +184,7 @@ def server(tmp_path, monkeypatch, small_weights, clip_paths):
     Path("p.txt").write_text("open door\n")
     shutil.copy(small_weights / "weights.pth", published / "s3d_howto100m.pth")
     shutil.copy(small_weights / "s3d_dict.npy", published / "s3d_dict.npy")
-    sizes = {path.name: path.stat().st_size for path in published.iterdir()}
+    sizes = {Path("checkpoints", f.name): f.stat().st_size for f in published.iterdir()}
     monkeypatch.setattr(s3d_evaluator, "PUBLISHED_BYTES", sizes)
     monkeypatch.setenv("no_proxy", "*")
     httpd = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=published))
@@ -210,18 +218,28 @@ def test_a_failed_download_is_one_clear_message(server, capsys):
     assert out == "" and "Traceback" not in err
     assert "checkpoints/s3d_dict.npy is missing and could not be downloaded: " in err
     assert "the server answered 404" in err
-    assert "curl -fL -o checkpoints/s3d_dict.npy http://127.0.0.1:" in err
+    assert "curl -fL --create-dirs -o checkpoints/s3d_dict.npy http://127.0.0.1:" in err
     # what came whole stays
     assert [path.name for path in Path("checkpoints").iterdir()] == ["s3d_howto100m.pth"]
     assert not Path("evaluation_results").exists()
 
 
 def test_a_page_in_place_of_the_weights(server, capsys):
-    size = s3d_evaluator.PUBLISHED_BYTES["s3d_howto100m.pth"]
+    size = s3d_evaluator.PUBLISHED_BYTES[s3d_evaluator.CHECKPOINT]
     (server / "s3d_howto100m.pth").write_bytes(b"<html>".ljust(size))
     assert run_here() == 2
     assert "the server sent a web page (HTML)" in capsys.readouterr().err
     assert list(Path("checkpoints").iterdir()) == []
+
+
+def test_a_published_file_of_another_size(server, capsys):
+    Path("checkpoints").mkdir()
+    Path("checkpoints/s3d_dict.npy").write_text("half")
+    assert run_here() == 2
+    err = capsys.readouterr().err
+    assert "checkpoints/s3d_dict.npy has 4 bytes, and the published file has " in err
+    assert "delete it and run again" in err and "downloading" not in err
+    assert Path("checkpoints/s3d_dict.npy").read_text() == "half"
 
 
 def test_given_paths_are_never_downloaded(server, capsys):

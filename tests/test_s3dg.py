@@ -159,6 +159,16 @@ def test_truncated_dictionary(tmp_path, small_dict, keep):
         load_dictionary(path)
 
 
+@pytest.mark.parametrize("damage", [b"{'descr': '<U4', 'shape': (", b"[]", b"{'shape': (10**99,)}"])
+def test_damaged_header(tmp_path, small_dict, damage):
+    data = bytearray(small_dict.read_bytes())
+    data[10 : 10 + len(damage)] = damage
+    path = tmp_path / "dict.npy"
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match="dict.npy: not a dictionary"):
+        load_dictionary(path)
+
+
 def test_not_an_npy_file(tmp_path):
     path = tmp_path / "dict.npy"
     path.write_text("<html>404</html>" * 50)

@@ -13,6 +13,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from conftest import hear_ctrl_c
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from make_videos import counting_frames, encode, frame_number, write_repeated, write_video
@@ -164,7 +165,7 @@ def test_frames_are_those_of_decoding_everything(name, kinds, monkeypatch):
         assert not counted, "decoded everything where the packets would have told"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(name=st.sampled_from(sorted(KINDS)), wanted=st.sets(st.integers(0, LENGTH - 1), min_size=1))
 def test_any_choice_of_frames_is_exact(kinds, name, wanted):
     path, everything = kinds(name)
@@ -513,7 +514,7 @@ def whole(tmp_path_factory):
     return made
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(extension=st.sampled_from(sorted(CUT)), part=st.floats(0, 0.999), n=st.integers(1, 40))
 def test_a_file_cut_off_anywhere_is_used_up_to_there(whole, extension, part, n):
     folder, data, everything = whole[extension]
@@ -523,6 +524,7 @@ def test_a_file_cut_off_anywhere_is_used_up_to_there(whole, extension, part, n):
         clip = read_clip(path, n, "half")
     except VideoError as error:
         assert str(error).startswith(str(path))
+        assert part < 0.8  # else there are frames before the cut
         return
     assert 1 <= clip.length <= len(everything) and len(clip.frames) == n
     same = [np.array_equal(f, everything[i]) for f, i in zip(clip.frames, clip.indices)]
@@ -533,7 +535,7 @@ def test_a_file_cut_off_anywhere_is_used_up_to_there(whole, extension, part, n):
     assert all(same)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     extension=st.sampled_from(sorted(CUT)),
     changes=st.lists(st.tuples(st.floats(0, 0.999), st.integers(0, 255)), min_size=1, max_size=20),
@@ -664,9 +666,8 @@ def test_closing_stops_the_threads_amid_a_video(clip_path, endless):
     clips = read_clips([clip_path, endless, endless, endless], 4, workers=2)
     assert next(clips).length == 20
     time.sleep(0.2)
-    start = time.monotonic()
     clips.close()
-    assert threads_end(before) and time.monotonic() - start < 5
+    assert threads_end(before)
 
 
 def test_the_threads_end_with_the_list(clip_path):
@@ -689,23 +690,52 @@ def test_ctrl_c_ends_at_once(then, clip_path, endless):
     code = WAIT.format(then=then)
     program = [sys.executable, "-c", code, clip_path, endless, endless]
     child = subprocess.Popen(
-        program, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        program,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=hear_ctrl_c,
     )
     assert child.stdout.readline() == "20\n"
     time.sleep(0.3)
     child.send_signal(signal.SIGINT)
-    start = time.monotonic()
-    _, errors = child.communicate(timeout=20)
-    assert time.monotonic() - start < 3
+    try:
+        _, errors = child.communicate(timeout=10)
+    finally:
+        child.kill()
     assert child.returncode != 0 and "KeyboardInterrupt" in errors and "Fatal" not in errors
 
 
 def test_the_program_ends_though_videos_are_being_read(clip_path, endless):
     program = [sys.executable, "-c", WAIT.format(then=""), clip_path, endless, endless]
-    start = time.monotonic()
-    done = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, timeout=10)
     assert (done.returncode, done.stdout, done.stderr) == (0, "20\n", "")
-    assert time.monotonic() - start < 5
+
+
+@pytest.mark.parametrize("left", [0.3, 0.6])
+def test_a_video_that_changes_while_it_is_read(tmp_path, monkeypatch, left):
+    path = write_video(tmp_path / "growing.mkv", counting_frames(60), options={"g": "5"})
+    data = path.read_bytes()
+    list_packets = videos._list_packets
+
+    def list_and_cut(*arguments):
+        listing = list_packets(*arguments)
+        path.write_bytes(data[: int(len(data) * left)])
+        return listing
+
+    monkeypatch.setattr(videos, "_list_packets", list_and_cut)
+    clip = read_clip(path, 4)
+    assert clip.length < 60 and "only the first" in clip.warning
+
+
+def test_a_video_that_shrinks_all_the_time(tmp_path, monkeypatch):
+    path = write_video(tmp_path / "shrinking.mkv", counting_frames(60), options={"g": "5"})
+    monkeypatch.setattr(videos, "_count_frames", lambda *_: (500, None))
+    list_packets = videos._list_packets
+    monkeypatch.setattr(videos, "_list_packets", lambda *a: list_packets(*a)._replace(exact=False))
+    with pytest.raises(VideoError, match=r"shrinking\.mkv: changed while it was being read"):
+        read_clip(path, 4)
 
 
 # Time and memory
