@@ -164,7 +164,7 @@ def run(model_class, args, prompts, trajectories) -> int:
     try:
         with timed(seconds, "videos"):
             embedded = embed_trajectories(model, paths, args.batch_size)
-            for path, answer in zip(paths, with_progress(embedded, len(paths))):
+            for answer, path in zip(with_progress(embedded, len(paths)), paths):
                 report(path, answer, model, args.verbose)
                 answers.append(answer)
     except OutOfMemoryError:
@@ -246,13 +246,10 @@ def report(path, answer, model, verbose) -> None:
     if clip.warning:
         tell(f"warning: {clip.warning}")
     if verbose:
-        frames = " ".join(map(str, clip.indices))
-        size = (
-            "halved" if model.resize == "half" else f"{model.resize} to {model.size}x{model.size}"
-        )
+        to_size = "" if model.resize == "half" else f" to {model.size}x{model.size}"
         tell(
-            f"{path}: {clip.length} frames of {clip.size[0]}x{clip.size[1]}, {size}, "
-            f"sampled {frames}"
+            f"{path}: {clip.length} frames of {clip.size[0]}x{clip.size[1]}, "
+            f"{model.resize}{to_size}, sampled {' '.join(map(str, clip.indices))}"
         )
 
 
