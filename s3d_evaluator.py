@@ -109,7 +109,7 @@ class S3DModel:
         model.n_frames, model.resize, model.size = n_frames, resize, size
         model.weights = {str(path): sha256(path) for path in (checkpoint_path, dict_path)}
         model.description = f"S3D, {checkpoint_path.name}"
-        if checkpoint_path == DEMO_CHECKPOINT:
+        if checkpoint_path.name == DEMO_CHECKPOINT.name:
             model.description = "S3D with the demo's weights, which know nothing but this cheetah"
         return model
 

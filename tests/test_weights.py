@@ -274,6 +274,7 @@ def test_name_does_not_resolve(tmp_path):
 
 
 def test_proxy_of_the_environment_is_used(tmp_path):
+    urllib.request.install_opener(None)  # urllib keeps the proxies of its first call
     message = refused(weights.fetch, tmp_path / "file.bin", "http://example.invalid/file.bin", 9)
     assert "the connection was refused" in message  # by the proxy of the fixture: port 9
     assert files(tmp_path) == []
