@@ -14,6 +14,7 @@ import sys
 import tarfile
 import tempfile
 import threading
+import urllib.request
 import zipfile
 from collections import OrderedDict
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
