@@ -106,21 +106,24 @@ def check_inputs(model_class, args):
         problems.append("-e NAME is missing: what shall the results be called?")
     else:
         problems += check_destination(args.output_dir, args.experiment_id)
-    prompts = trajectories = None
-    try:
-        if args.prompts_path is None:
-            raise InputError(["-p FILE is missing: the list of prompts, one a line"])
-        prompts = read_prompts(args.prompts_path)
-    except InputError as error:
-        problems += error.problems
-    try:
-        if args.trajectories_path is None:
-            raise InputError(["-t FILE is missing: the list of trajectories, one a line"])
-        trajectories = read_trajectories(args.trajectories_path)
-    except InputError as error:
-        problems += error.problems
+    lists = []
+    for path, read, missing in (
+        (args.prompts_path, read_prompts, "-p FILE is missing: the list of prompts, one a line"),
+        (
+            args.trajectories_path,
+            read_trajectories,
+            "-t FILE is missing: the list of trajectories, one a line",
+        ),
+    ):
+        try:
+            if path is None:
+                raise InputError([missing])
+            lists.append(read(path))
+        except InputError as error:
+            problems += error.problems
     if problems:
         raise InputError(problems)
+    prompts, trajectories = lists
     return prompts, trajectories
 
 
