@@ -35,6 +35,18 @@ def golden_state_dict():
 
 
 @pytest.fixture(scope="session")
+def viclip_weights(tmp_path_factory):
+    """Path of made-up weights of ViCLIP-B/16, as the published file has them."""
+    import torch
+
+    keys = recipe.VICLIP_FACTS["b16"]["keys"]
+    state = {key: torch.from_numpy(recipe.fill(key, tuple(shape))) for key, shape in keys.items()}
+    path = tmp_path_factory.mktemp("viclip") / "b16.pth"
+    torch.save({"model": state}, path)
+    return path
+
+
+@pytest.fixture(scope="session")
 def small_weights(tmp_path_factory):
     """A folder with made-up weights of the published shapes, but a dictionary of 100 words:
     weights.pth and s3d_dict.npy. Quick to load, and quick to run on 2 frames of 200x200."""

@@ -10,6 +10,7 @@ import numpy as np
 
 GOLDEN = Path(__file__).parent / "golden"
 S3D_FACTS = json.loads((GOLDEN / "s3d.json").read_text())
+VICLIP_FACTS = json.loads((GOLDEN / "viclip.json").read_text())
 S3D_DICT_WORDS = 66249  # the published dictionary's length
 
 
@@ -33,7 +34,7 @@ def fill(name: str, shape: tuple[int, ...]) -> np.ndarray:
     return normal((1.7 if len(shape) == 5 else 1.4) / math.sqrt(math.prod(shape[1:])))
 
 
-def video(seed: int, shape: tuple[int, ...]) -> np.ndarray:
+def video(seed: int, shape: list[int]) -> np.ndarray:
     """A clip of random blocks in [0, 1), float32: axes of 8 or more are 7 blocks long."""
     blocks = np.random.default_rng(seed).random([7 if n >= 8 else n for n in shape], np.float32)
     for axis, n in enumerate(shape):

@@ -7,7 +7,12 @@ from pathlib import Path
 import yaml
 
 ROOT = Path(__file__).parent.parent
-CONDA_NAMES = {"torch": "pytorch", "matplotlib": "matplotlib-base", "seaborn": "seaborn-base"}
+CONDA_NAMES = {
+    "huggingface-hub": "huggingface_hub",
+    "matplotlib": "matplotlib-base",
+    "seaborn": "seaborn-base",
+    "torch": "pytorch",
+}
 
 
 def test_environment_yml_has_what_pyproject_has():
@@ -33,6 +38,6 @@ def test_ci_runs_the_readmes_test_command():
 
 def test_every_option_is_in_the_readme():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    for file in ("evaluator.py", "s3d_evaluator.py"):
-        for option in re.findall(r'"(--[a-z-]+)"', (ROOT / file).read_text()):
+    for file in (ROOT / "evaluator.py", *ROOT.glob("*_evaluator.py")):
+        for option in re.findall(r'"(--[a-z-]+)"', file.read_text()):
             assert f"`{option}" in readme or f"{option} " in readme, option
