@@ -110,7 +110,10 @@ class TextModule(nn.Module):
         super().__init__()
         words = load_dictionary(dict_path)
         self.word_to_token = {word: i + 1 for i, word in enumerate(words)}  # 0 is padding
-        self.word_embd = nn.Embedding(len(words) + 1, word_dim)
+        vectors = torch.empty(len(words) + 1, word_dim)
+        if not vectors.is_meta:  # where normal numbers would cost seconds of imports
+            nn.init.normal_(vectors)
+        self.word_embd = nn.Embedding.from_pretrained(vectors, freeze=False)
         self.fc1 = nn.Linear(word_dim, hidden_dim)
         self.fc2 = nn.Linear(hidden_dim, embd_dim)
 

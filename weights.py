@@ -15,6 +15,7 @@ from pathlib import Path
 
 TIMEOUT = 30  # seconds without a byte from the server
 BLOCK = 1 << 20  # bytes read at a time, at most
+PART = 1 << 20  # numbers checked at a time
 PROGRESS_EVERY = 10  # seconds between progress lines where standard error is no terminal
 
 # The first bytes of what people have in place of weights.
@@ -127,23 +128,27 @@ def sha256(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def load_state_dict(path: str | Path, url: str | None = None) -> dict:
+def load_state_dict(path: str | Path, url: str | None = None, under: str | None = None) -> dict:
     """Reads a checkpoint: name -> tensor on the CPU, of the type that the file has.
 
     Reads what torch.save writes (old format and new) and safetensors; the content decides, not the
-    extension. `url` is the address of the published file, for the error messages.
+    extension. `url` is the address of the published file, for the error messages. `under` is the
+    entry under which the published file has its tensors; a file that has them at the top is taken
+    too.
 
     Raises WeightsError: a file that is missing, empty, cut short, of another kind, that holds code,
     or that holds anything but one flat dict of tensors.
     """
     import torch
 
-    contents = _read(path, url)
+    contents = read(path, url)
     if not isinstance(contents, dict):
         raise WeightsError(
             f"{path} holds one {type(contents).__name__}, not a dict of tensors."
             f"{by_hand(path, url)}"
         )
+    if isinstance(contents.get(under), dict):
+        contents = contents[under]
     others = {
         name: value
         for name, value in contents.items()
@@ -161,10 +166,12 @@ def load_state_dict(path: str | Path, url: str | None = None) -> dict:
 
 
 def load_into(network, state_dict, path, url=None):
-    """Copies a state dict into a network, strictly; `path` and `url` are for the error message.
+    """Makes a state dict's tensors a network's own, strictly; those of another type than the
+    network's are converted. Nothing else is copied, so a network on the meta device takes no more
+    memory than its weights. `path` and `url` are for the error message.
 
-    Raises WeightsError, and leaves the network as it was, if a name is missing or unknown or a
-    shape differs.
+    Raises WeightsError, and leaves the network as it was, if a name is missing or unknown, a shape
+    differs or a value is no number.
     """
     wanted = {name: tuple(value.shape) for name, value in network.state_dict().items()}
     found = {name: tuple(value.shape) for name, value in state_dict.items()}
@@ -182,12 +189,33 @@ def load_into(network, state_dict, path, url=None):
             + "".join(f"\n  {len(names)} {what}: {_few(names)}" for what, names in lists if names)
             + by_hand(path, url)
         )
+    types = {name: value.dtype for name, value in network.state_dict().items()}
     try:
-        network.load_state_dict(state_dict)
-    except RuntimeError as error:  # sparse, quantised: whatever cannot be copied
+        converted = {name: _plain_tensor(value, types[name]) for name, value in state_dict.items()}
+    except RuntimeError as error:
         raise WeightsError(
             f"{path} does not fit {type(network).__name__}: {error}{by_hand(path, url)}"
         ) from None
+    check_finite(converted, path)
+    network.load_state_dict(converted, assign=True)
+
+
+def _plain_tensor(value, dtype):
+    """The tensor itself if it is of this type. Raises RuntimeError if it is of a kind that cannot
+    stand in a network: sparse, quantised, complex ..."""
+    import torch
+
+    if value.layout is not torch.strided or value.is_quantized or value.is_complex():
+        raise RuntimeError(f"a tensor is {value.layout}, {value.dtype}")
+    return value.to(dtype)
+
+
+def check_finite(state_dict, path):
+    """Raises WeightsError if a tensor holds a value that is no number."""
+    for name, value in state_dict.items():
+        parts = value.reshape(-1).split(PART)  # as isfinite() makes a copy
+        if not all(part.isfinite().all() for part in parts):
+            raise WeightsError(f"{path}: {name} holds values that are no numbers")
 
 
 # --- downloading
@@ -266,11 +294,70 @@ def _with_progress(blocks, name, n_bytes):
                 print(f"downloading {name}: {received / n_bytes:.0%}", file=sys.stderr)
 
 
+# --- the Hugging Face Hub
+
+
+def fetch_from_hub(repository, name, licence):
+    """The path of a repository's file in the Hub's cache; downloaded if it is not there yet, by
+    huggingface_hub, which goes on where a broken download stopped and heeds its own environment
+    variables (HF_HOME, HF_TOKEN, HF_HUB_OFFLINE ...). Raises WeightsError."""
+    from huggingface_hub import hf_hub_download, try_to_load_from_cache
+
+    if isinstance(cached := try_to_load_from_cache(repository, name), str):
+        return Path(cached)
+    print(f"downloading {name} of {repository} (licence {licence})", file=sys.stderr)
+    try:
+        return Path(from_hub(hf_hub_download, repository, name, at=f"{name} of {repository}"))
+    except WeightsError as error:
+        command = shlex.join(["hf", "download", repository, name, "--local-dir", "checkpoints"])
+        raise WeightsError(
+            f"{error}\n  published at: https://huggingface.co/{repository}\n"
+            f"  get it with:  {command}"
+        ) from None
+
+
+def from_hub(get, *arguments, at):
+    """What get(*arguments) brings from the Hugging Face Hub or its cache. Raises WeightsError with
+    the reason if it brings nothing; `at` names what was wanted."""
+    try:
+        return get(*arguments)
+    except Exception as error:  # of huggingface_hub, its network library, or those that wrap them
+        raise WeightsError(f"{at} could not be downloaded: {_hub_reason(error)}") from None
+
+
+def _hub_reason(error):
+    """An error of huggingface_hub, or one that was raised because of it, in words."""
+    from huggingface_hub import errors
+
+    causes = [error]
+    while cause := causes[-1].__cause__ or causes[-1].__context__:
+        causes.append(cause)
+    for cause in causes:
+        if isinstance(cause, errors.GatedRepoError):
+            return (
+                "its owners ask for your agreement: give it on its page, then log in with "
+                "`hf auth login` or set HF_TOKEN"
+            )
+    for cause in causes:
+        if isinstance(cause, errors.OfflineModeIsEnabled):
+            return "it is not in the cache, and HF_HUB_OFFLINE forbids to fetch it"
+        if isinstance(cause, errors.RepositoryNotFoundError):
+            return "the Hub has no such repository, or not for you (is HF_TOKEN set?)"
+        if isinstance(cause, errors.RemoteEntryNotFoundError):
+            return "the repository has no such file"
+        if isinstance(cause, errors.HfHubHTTPError):
+            return f"the server answered {cause.response.status_code}"
+    if isinstance(causes[-1], OSError):
+        return _reason(causes[-1])
+    return f"{type(causes[-1]).__name__}: {_plain(str(causes[-1]))[:300]}"
+
+
 # --- reading
 
 
-def _read(path, url):
-    """Whatever object a checkpoint holds, read without running anything."""
+def read(path, url=None):
+    """Whatever object a checkpoint holds, read without running anything. Raises WeightsError if it
+    is missing, empty, cut short, of another kind or holds code."""
     import warnings
 
     head = check_weights(path, url)

@@ -59,6 +59,19 @@ def test_text_agrees_with_the_reference(net):
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @torch.inference_mode()
+def test_autocast_moves_no_similarity(net, dtype):
+    """As the evaluator does it: weights in float32, the video network in 16 bits."""
+    video = torch.from_numpy(recipe.video(2, (2, 3, 8, 64, 64)))
+    text = net.text_module(recipe.S3D_FACTS["prompts"])["text_embedding"]
+    plain = net(video)["video_embedding"]
+    with torch.autocast("cpu", dtype):
+        lower = net(video)["video_embedding"].float()
+    moved = (F.normalize(lower) - F.normalize(plain)) @ F.normalize(text).T
+    assert 0 < moved.abs().max() < 0.005
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@torch.inference_mode()
 def test_half_precision_moves_no_similarity(net, golden_dict, golden_state_dict, dtype):
     half = S3D(golden_dict, 512).eval()
     half.load_state_dict(golden_state_dict)

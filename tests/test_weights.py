@@ -794,9 +794,61 @@ def test_state_dict_that_does_not_fit(tmp_path, case):
 def test_values_that_cannot_be_copied(tmp_path):
     state_dict = changed(lambda d: d.update({"0.bias": torch.zeros(3).to_sparse()}))
     message = refused(weights.load_into, tiny_network(), state_dict, "mine.pth", URL)
-    assert message.startswith("mine.pth does not fit Sequential: ")
-    assert "0.bias" in message
+    assert message.startswith("mine.pth does not fit Sequential: a tensor is torch.sparse_coo")
     assert message.endswith(f"curl -fL --create-dirs -o published.pth {URL}")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_values_that_are_no_numbers(value):
+    state_dict = changed(lambda d: d.update({"0.bias": torch.tensor([0, value, 0])}))
+    network = tiny_network()
+    message = refused(weights.load_into, network, state_dict, "mine.pth", URL)
+    assert message == "mine.pth: 0.bias holds values that are no numbers"
+    assert network[0].bias.isfinite().all()
+
+
+def test_a_network_on_the_meta_device_takes_the_tensors_themselves():
+    state_dict = tiny_network().state_dict()
+    with torch.device("meta"):
+        network = tiny_network()
+    weights.load_into(network, state_dict, "any")
+    for name, value in network.state_dict().items():
+        assert value.data_ptr() == state_dict[name].data_ptr()
+    assert network(torch.zeros(1, 2, 5)).shape == (1, 3, 5)
+
+
+def test_tensors_under_an_entry(tmp_path):
+    inner = tiny_network().state_dict()
+    torch.save({"model": inner, "epoch": 3}, tmp_path / "nested.pth")
+    torch.save(inner, tmp_path / "flat.pth")
+    for name in ("nested.pth", "flat.pth"):
+        assert weights.load_state_dict(tmp_path / name, under="model").keys() == inner.keys()
+    message = refused(weights.load_state_dict, tmp_path / "nested.pth")
+    assert "The weights may lie under 'model'" in message
+
+
+# --- the Hugging Face Hub
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (socket.gaierror(-2, "Name or service not known"), "the server's name was not found"),
+        (ConnectionRefusedError(), "the connection was refused"),
+        (TimeoutError(), "the server sent nothing"),
+        (ValueError("odd \x1b[31m"), "ValueError: odd"),
+    ],
+)
+def test_why_the_hub_brought_nothing(error, reason):
+    def get(name):
+        try:
+            raise error
+        except Exception:  # as libraries do it, around each other
+            raise RuntimeError(f"no {name}") from error
+
+    message = refused(weights.from_hub, get, "wrapped", at="w.pth of a/b")
+    assert message.startswith(f"w.pth of a/b could not be downloaded: {reason}")
+    assert "\x1b" not in message
 
 
 def test_names_from_a_file_cannot_play_with_the_terminal(tmp_path):
