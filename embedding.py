@@ -12,6 +12,8 @@ from torch import OutOfMemoryError  # noqa: F401, for callers
 from similarity import cosine_similarity
 from videos import Clip, VideoError, read_clips
 
+PROMPT_BATCH = 256
+
 
 class DeviceError(Exception):
     """A device that this machine does not have; the message is meant for the user."""
@@ -43,6 +45,17 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
+def choose_precision(name: str, device: torch.device) -> torch.dtype:
+    """The type that a video network calculates in: "float32", "bfloat16", "float16", or "auto" for
+    a 16-bit type on GPUs that are fast at it (NVIDIA's from Volta on), else float32."""
+    if name != "auto":
+        return getattr(torch, name)
+    generation = torch.cuda.get_device_capability(device)[0] if device.type == "cuda" else 0
+    if generation >= 8:
+        return torch.bfloat16
+    return torch.float16 if generation == 7 else torch.float32
+
+
 def default_batch_size(device: torch.device) -> int:
     """Clips at a time: a CPU is fastest with one."""
     return 1 if device.type == "cpu" else 8
@@ -55,27 +68,48 @@ def embed_trajectories(
     No more is in memory than a batch of videos and the few that are decoded ahead of it."""
     batch_size = batch_size or default_batch_size(model.device)
     prepared = prepare_clips(model, paths)
-    for shape, run in groupby(prepared, lambda item: getattr(item[1], "shape", None)):
+    for shape, run in groupby(prepared, lambda item: getattr(item[2], "shape", None)):
         while batch := list(islice(run, batch_size)):
             if shape is None:
-                yield from (error for _, error in batch)
+                yield from (error for *_, error in batch)
                 continue
-            embeddings = model.embed_videos(torch.stack([video for _, video in batch]))
-            for (clip, _), embedding in zip(batch, embeddings):
-                yield Embedded(embedding, clip)
+            # Weights and what adds up stay in float32; matrices are multiplied at the precision.
+            lower = model.precision != torch.float32
+            with torch.autocast(model.device.type, model.precision, enabled=lower):
+                embeddings = model.embed_videos(torch.stack([video for *_, video in batch]))
+            for (path, clip, _), embedding in zip(batch, embeddings):
+                if np.isfinite(embedding).all():
+                    yield Embedded(embedding, clip)
+                else:
+                    name = str(model.precision).removeprefix("torch.")
+                    yield VideoError(f"{path}: too much for {name}: give --precision float32")
 
 
 def prepare_clips(model, paths):
-    """Yields (clip without its frames, what the network eats), or (None, VideoError)."""
+    """Yields (path, clip without frames, what the network eats), or (path, None, VideoError)."""
     clips = read_clips(paths, model.n_frames, model.resize, model.size)
     for path, clip in zip(paths, clips):
         if isinstance(clip, VideoError):
-            yield None, clip
+            yield path, None, clip
             continue
         try:
-            yield clip._replace(frames=None), model.prepare(clip.frames)
+            yield path, clip._replace(frames=None), model.prepare(clip.frames)
         except ValueError as error:
-            yield None, VideoError(f"{path}: {error}")
+            yield path, None, VideoError(f"{path}: {error}")
+
+
+def embed_prompts(model, prompts: list[str]) -> np.ndarray:
+    """The prompts' embeddings, float32 [P, D], a bounded number of them at a time."""
+    parts = [prompts[i : i + PROMPT_BATCH] for i in range(0, len(prompts), PROMPT_BATCH)]
+    return np.concatenate([model.embed_texts(part) for part in parts])
+
+
+def normalized(frames: np.ndarray, mean: tuple, std: tuple) -> torch.Tensor:
+    """uint8 [T, H, W, 3] -> float32 [T, 3, H, W]: in [0, 1], less a mean, over a standard
+    deviation for each colour."""
+    video = torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 255
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (mean, std))
+    return (video - mean) / std
 
 
 def similarity(model, paths: list[str | Path], prompts: list[str]) -> np.ndarray:
@@ -88,4 +122,4 @@ def similarity(model, paths: list[str | Path], prompts: list[str]) -> np.ndarray
         if isinstance(embedded, VideoError):
             raise embedded
         embeddings.append(embedded.embedding)
-    return cosine_similarity(np.stack(embeddings), model.embed_texts(prompts))
+    return cosine_similarity(np.stack(embeddings), embed_prompts(model, prompts))

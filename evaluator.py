@@ -4,7 +4,6 @@ Start-up matters: what is heavy to import is imported when the inputs have been 
 """
 
 import argparse
-import importlib
 import io
 import os
 import platform
@@ -14,9 +13,11 @@ import sys
 import time
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from importlib.metadata import version
 
 from inputs import InputError, read_prompts, read_trajectories, short_names
 
+PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 PACKAGES = ("torch", "numpy", "av", "seaborn", "matplotlib")  # whose versions run.json names
 PROGRESS_EVERY = 10  # seconds between progress lines where standard error is no terminal
 
@@ -88,6 +89,12 @@ def parse_arguments(model_class, description, argv):
         default="auto",
         help="auto, cpu, cuda, cuda:N or mps (default: auto, the best there is)",
     )
+    parser.add_argument(
+        "--precision",
+        default="auto",
+        help="auto, float32, bfloat16 or float16, for the videos (default: auto, 16 bits on a GPU "
+        "that is fast at it, else float32)",
+    )
     model_class.add_arguments(parser)
     return parser.parse_args(argv)
 
@@ -102,6 +109,8 @@ def check_inputs(model_class, args):
         args.batch_size = whole_number(args, "batch_size", 1, 4096, problems)
     if not re.fullmatch(r"auto|cpu|mps|cuda(:\d|:[1-9]\d)?", args.device, re.ASCII):
         problems.append(f"--device {args.device}: takes auto, cpu, cuda, cuda:N or mps")
+    if args.precision not in PRECISIONS:
+        problems.append(f"--precision {args.precision}: takes {', '.join(PRECISIONS)}")
     if args.experiment_id is None:
         problems.append("-e NAME is missing: what shall the results be called?")
     else:
@@ -143,7 +152,7 @@ def run(model_class, args, prompts, trajectories) -> int:
     started, seconds = datetime.now(UTC), {}
     warn_of_repeats(args.trajectories_path, trajectories)
     with timed(seconds, "loading"):
-        from embedding import DeviceError, OutOfMemoryError, embed_trajectories
+        from embedding import DeviceError, OutOfMemoryError, embed_prompts, embed_trajectories
         from weights import WeightsError
 
         try:
@@ -152,7 +161,9 @@ def run(model_class, args, prompts, trajectories) -> int:
             tell(error)
             return 2
     if args.verbose:
-        tell(f"{model.description}, on {model.device}")
+        described = describe_model(model)
+        tell(f"{model.description}, on {model.device} in {described['precision']}")
+        tell(", ".join(f"{name} {value}" for name, value in model.preparation.items()))
 
     texts = [prompt.text for prompt in prompts]
     text_warnings = model.check_texts(texts)
@@ -160,7 +171,7 @@ def run(model_class, args, prompts, trajectories) -> int:
         for message in messages:
             tell(f'warning: {args.prompts_path}:{prompt.line}: "{prompt.text}": {message}')
     with timed(seconds, "prompts"):
-        text_embeddings = model.embed_texts(texts)
+        text_embeddings = embed_prompts(model, texts)
 
     paths = [trajectory.path for trajectory in trajectories]
     answers = []
@@ -197,7 +208,7 @@ def run(model_class, args, prompts, trajectories) -> int:
         "started": started.isoformat(timespec="seconds"),
         "arguments": vars(args),
         "versions": {"python": platform.python_version()}
-        | {package: importlib.import_module(package).__version__ for package in PACKAGES},
+        | {package: version(package) for package in (*PACKAGES, *model.packages)},
         **describe_model(model),
         "prompts": [
             {"text": prompt.text, "group": prompt.group, "warnings": messages}
@@ -249,10 +260,9 @@ def report(path, answer, model, verbose) -> None:
     if clip.warning:
         tell(f"warning: {clip.warning}")
     if verbose:
-        to_size = "" if model.resize == "half" else f" to {model.size}x{model.size}"
         tell(
             f"{path}: {clip.length} frames of {clip.size[0]}x{clip.size[1]}, "
-            f"{model.resize}{to_size}, sampled {' '.join(map(str, clip.indices))}"
+            f"sampled {' '.join(map(str, clip.indices))}"
         )
 
 
@@ -262,9 +272,9 @@ def describe_model(model) -> dict:
         "model": model.name,
         "weights": [{"path": path, "sha256": digest} for path, digest in model.weights.items()],
         "device": str(model.device),
+        "precision": str(model.precision).removeprefix("torch."),
         "n_frames": model.n_frames,
-        "resize": model.resize,
-        "size": None if model.resize == "half" else model.size,
+        **model.preparation,
     }
 
 

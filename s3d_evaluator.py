@@ -44,11 +44,12 @@ RESIZES = ("crop", "stretch", "half")
 class S3DModel:
     """S3D behind the interface that evaluator.main and embedding.py expect.
 
-    Attributes: n_frames, resize and size say how a video is sampled; device; description is for
-    the picture's title; weights maps the files it was loaded from to their SHA-256.
+    Attributes: n_frames, resize and size say how a video is sampled, preparation tells it to
+    users; device; precision; description is for the picture's title; weights maps the files it was
+    loaded from to their SHA-256.
     """
 
-    name = "s3d"
+    name, packages = "s3d", ()
     n_frames, resize, size = 32, "crop", 224
 
     @classmethod
@@ -58,11 +59,13 @@ class S3DModel:
         dict_path: str | Path | None = None,
         *,
         device: str = "auto",
+        precision: str = "auto",
         n_frames: int = n_frames,
         resize: str = resize,
         size: int = size,
     ) -> "S3DModel":
-        """Loads weights to a device: "auto", "cpu", "cuda", "cuda:N" or "mps".
+        """Loads weights to a device: "auto", "cpu", "cuda", "cuda:N" or "mps"; videos are embedded
+        at a precision: "auto", "float32", "bfloat16" or "float16".
 
         dict_path is s3d_dict.npy beside the checkpoint by default. The published files are
         downloaded if they are missing from their default place. n_frames must be even. resize is
@@ -79,11 +82,12 @@ class S3DModel:
                 fetch(path, URL + path.name, PUBLISHED_BYTES[path])
         import torch
 
-        from embedding import choose_device
+        from embedding import choose_device, choose_precision
         from s3dg import S3D
 
         model = cls()
         model.device = choose_device(device)
+        model.precision = choose_precision(precision, model.device)
         state_dict = load_state_dict(checkpoint_path, URL + CHECKPOINT.name)
         dictionary_by_hand = by_hand(dict_path, URL + DICTIONARY.name)
         try:
@@ -99,14 +103,11 @@ class S3DModel:
                 f"the checkpoint has vectors for {len(table) - 1:,}. Give the right one with "
                 f"--dict-path.{dictionary_by_hand}"
             )
-        network.to_empty(device="cpu")
         load_into(network, state_dict, checkpoint_path, URL + CHECKPOINT.name)
-        for name, value in state_dict.items():
-            if not value.isfinite().all():
-                raise WeightsError(f"{checkpoint_path}: {name} holds values that are no numbers")
 
         model.network = network.eval().to(model.device)
         model.n_frames, model.resize, model.size = n_frames, resize, size
+        model.preparation = {"resize": resize, "size": None if resize == "half" else size}
         model.weights = {str(path): sha256(path) for path in (checkpoint_path, dict_path)}
         model.description = f"S3D, {checkpoint_path.name}"
         if checkpoint_path.name == DEMO_CHECKPOINT.name:
@@ -229,7 +230,7 @@ class S3DModel:
             "size": S3DModel.size,
             "model_checkpoint_path": str(CHECKPOINT),
         }
-        for name, value in (DEMO if args.demo else defaults).items():
+        for name, value in (defaults | DEMO if args.demo else defaults).items():
             if getattr(args, name) is None:
                 setattr(args, name, value)
         if args.dict_path is None:
@@ -253,6 +254,7 @@ class S3DModel:
             args.model_checkpoint_path,
             args.dict_path,
             device=args.device,
+            precision=args.precision,
             n_frames=args.n_frames,
             resize=args.resize,
             size=args.size,

@@ -69,7 +69,8 @@ def read_clip(path, n_frames, resize="crop", size=224):
     resize: "crop" scales the shorter side to `size` pixels and cuts out the centre square;
     "stretch" scales to size by size; "half" leaves the frames at their own size, since the network
     script halves them itself, in floating point (frames of another size than the first are scaled
-    to the first's). Scaling is FFmpeg's bicubic; pixels are taken as square.
+    to the first's). Scaling is FFmpeg's bicubic; pixels are taken as square. A function is given
+    each frame at its own size, uint8 [H, W, 3], and answers with uint8 [h, w, 3].
 
     A video damaged in the middle is used up to the damage, and the clip has a warning; damage that
     no wanted frame depends on goes unseen. Raises VideoError if no frame can be read.
@@ -144,9 +145,9 @@ class _Listing(NamedTuple):
 
 
 def _read(path, n_frames, resize, size, stop):
-    if resize not in RESIZES:
+    if not callable(resize) and resize not in RESIZES:
         raise ValueError(f"resize must be one of {', '.join(RESIZES)}, got {resize!r}")
-    if n_frames < 1 or size < 1:
+    if n_frames < 1 or (not callable(resize) and size < 1):
         raise ValueError(f"n_frames and size must be at least 1, got {n_frames} and {size}")
     path = os.fsdecode(path)
     _check_file(path)
@@ -493,6 +494,8 @@ def _pixels(frame, resize, size, reformatter):
     if resize == "crop":
         top, left = ((n - size) // 2 for n in pixels.shape[:2])
         pixels = pixels[top : top + size, left : left + size]
+    if callable(resize):
+        pixels = resize(pixels)
     return pixels, (width, height)
 
 

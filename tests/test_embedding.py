@@ -5,7 +5,16 @@ import pytest
 import torch
 from make_videos import counting_frames, write_video
 
-from embedding import DeviceError, Embedded, choose_device, embed_trajectories, similarity
+from embedding import (
+    DeviceError,
+    Embedded,
+    choose_device,
+    choose_precision,
+    embed_prompts,
+    embed_trajectories,
+    normalized,
+    similarity,
+)
 from videos import VideoError, read_clip
 
 
@@ -13,7 +22,7 @@ class MeanColour:
     """Embeds a video as the mean of its pixels, [B, 3]; a prompt as its length and two zeros."""
 
     n_frames, resize, size = 4, "crop", 32
-    device = torch.device("cpu")
+    device, precision = torch.device("cpu"), torch.float32
 
     def __init__(self):
         self.batch_sizes = []
@@ -102,3 +111,57 @@ def test_devices():
         choose_device("gpu")
     with pytest.raises(DeviceError, match="cuda"):
         choose_device(f"cuda:{torch.cuda.device_count()}")
+
+
+@pytest.mark.parametrize(
+    ("device", "capability", "expected"),
+    [
+        ("cpu", None, torch.float32),
+        ("mps", None, torch.float32),
+        ("cuda", (6, 1), torch.float32),
+        ("cuda", (7, 0), torch.float16),
+        ("cuda:1", (8, 6), torch.bfloat16),
+        ("cuda", (9, 0), torch.bfloat16),
+    ],
+)
+def test_automatic_precision(monkeypatch, device, capability, expected):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
+    assert choose_precision("auto", torch.device(device)) == expected
+    assert choose_precision("float32", torch.device(device)) == torch.float32
+
+
+def test_matrices_are_multiplied_at_the_precision(paths):
+    class Products(MeanColour):
+        def embed_videos(self, batch):
+            products = batch.flatten(1, 3).mT @ batch.flatten(1, 3)  # [B, 3, 3]
+            self.type = products.dtype
+            return products.flatten(1).float().numpy()
+
+    model = Products()
+    for model.precision in (torch.float32, torch.bfloat16, torch.float16):
+        list(embed_trajectories(model, paths[:1]))
+        assert model.type == model.precision
+
+
+def test_an_overflow_is_named(paths):
+    class Overflows(MeanColour):
+        precision = torch.float16
+
+        def embed_videos(self, batch):
+            return super().embed_videos(batch) * [1, 1, np.inf if batch.shape[2] == 32 else 1]
+
+    answers = list(embed_trajectories(Overflows(), paths))
+    assert str(answers[0]) == f"{paths[0]}: too much for float16: give --precision float32"
+    assert [isinstance(answer, VideoError) for answer in answers] == [True] * 5
+
+
+def test_prompts_come_back_in_order():
+    prompts = ["x" * (i % 7) for i in range(600)]
+    embeddings = embed_prompts(MeanColour(), prompts)
+    assert embeddings[:, 0].tolist() == [len(prompt) for prompt in prompts]
+
+
+def test_normalized():
+    video = normalized(np.full((2, 4, 6, 3), [0, 51, 255], np.uint8), (0, 0.1, 0.5), (1, 0.5, 0.25))
+    assert video.shape == (2, 3, 4, 6) and video.dtype == torch.float32
+    assert video[1, :, 2, 3].tolist() == pytest.approx([0, 0.2, 2])

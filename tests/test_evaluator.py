@@ -109,10 +109,8 @@ def test_order_and_batch_size_change_nothing(project, small_weights):
 
 def test_verbose_tells_what_was_sampled(project, small_weights, clips):
     done = evaluate_lists(small_weights, "-v", "--resize", "stretch")
-    assert f"{clips / 'long.mp4'}: 70 frames of 96x64, stretch to 200x200, sampled 0 35" in (
-        done.stderr
-    )
-    assert "S3D, weights.pth, on cpu" in done.stderr
+    assert f"{clips / 'long.mp4'}: 70 frames of 96x64, sampled 0 35" in done.stderr
+    assert "S3D, weights.pth, on cpu in float32\nresize stretch, size 200\n" in done.stderr
     assert "loading " in done.stderr.splitlines()[-1]
     assert done.stdout == "out/exp.png\n"
 

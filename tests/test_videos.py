@@ -454,6 +454,21 @@ def test_a_file_that_one_may_not_read(clip_path, monkeypatch):
         read_clip(clip_path, 4)
 
 
+def test_a_function_may_scale_the_frames(tmp_path):
+    write_video(tmp_path / "turned.mp4", counting_frames(9, 64, 96))
+    seen = []
+
+    def thumbnail(frame):
+        seen.append(frame)
+        return frame[::4, ::8]
+
+    clip = read_clip(tmp_path / "turned.mp4", 12, thumbnail)
+    whole = read_clip(tmp_path / "turned.mp4", 12, "half").frames
+    assert len(seen) == 9 and all(frame.shape == (64, 96, 3) for frame in seen)
+    assert clip.size == (96, 64)
+    assert np.array_equal(clip.frames, whole[:, ::4, ::8])
+
+
 @pytest.mark.parametrize(
     "arguments", [{"resize": "zoom"}, {"n_frames": 0}, {"size": 0}, {"resize": "crop", "size": -1}]
 )

@@ -1,0 +1,303 @@
+"""Can CLIP, frame by frame, tell these trajectories apart by what is written about them?
+
+    uv run clip_evaluator.py -t trajectories_lists/mine.txt -p prompts/mine.txt -e NAME
+
+writes evaluation_results/NAME.png, a heatmap of cosine similarities, trajectory by prompt, and
+the same as numbers, for any model of open_clip. How a network of images is asked about a video is
+here: its frames are embedded one by one, normalised, averaged and normalised again, as in
+"Vision-Language Models are Zero-Shot Reward Models for Reinforcement Learning" (Rocamonde et al.,
+2024) and ViSTa (Wybitul et al., 2024). The run is evaluator.py.
+"""
+
+import argparse
+import json
+import os
+import sys
+import warnings
+from difflib import get_close_matches
+from importlib.util import find_spec
+from pathlib import Path
+
+import evaluator
+from texts import unseen
+from weights import WeightsError, check_finite, check_weights, from_hub, read, sha256
+
+MODEL, PRETRAINED = "ViT-B-32", "laion2b_s34b_b79k"
+HUB, FOLDER = "hf-hub:", "local-dir:"  # how open_clip's names begin that are not its own
+WEIGHTS_SUFFIXES = (".safetensors", ".bin", ".pth", ".pt", ".npz")
+
+
+class ClipModel:
+    """A network of open_clip behind the interface that evaluator.main and embedding.py expect.
+
+    Attributes: n_frames says how a video is sampled, resize how a frame is scaled, preparation
+    tells it to users; device; precision; description is for the picture's title; weights maps the
+    files it was loaded from to their SHA-256.
+    """
+
+    name, packages = "clip", ("open_clip_torch", "timm", "pillow")
+    n_frames, size = 32, None
+
+    @classmethod
+    def load(
+        cls,
+        model: str = MODEL,
+        pretrained: str | Path | None = None,
+        *,
+        device: str = "auto",
+        precision: str = "auto",
+        n_frames: int = n_frames,
+    ) -> "ClipModel":
+        """Loads a network to a device: "auto", "cpu", "cuda", "cuda:N" or "mps"; frames are
+        embedded at a precision: "auto", "float32", "bfloat16" or "float16".
+
+        model is a name of open_clip with `pretrained` a tag that it has or a file of weights, or
+        "hf-hub:OWNER/NAME" or "local-dir:FOLDER", which bring their own. What is missing is
+        downloaded into the Hugging Face Hub's cache.
+
+        Raises WeightsError for a name that open_clip does not have and for files that are missing
+        or wrong, embedding.DeviceError for a device that is not there.
+        """
+        if pretrained is None and model == MODEL:
+            pretrained = PRETRAINED
+        if problems := wrong_names(model, pretrained):
+            raise WeightsError("\n".join(problems))
+        from embedding import choose_device, choose_precision
+
+        clip = cls()
+        clip.device = choose_device(device)
+        clip.precision = choose_precision(precision, clip.device)
+        pretrained = None if pretrained is None else str(pretrained)
+        network, clip.tokenizer, paths = load_network(model, pretrained)
+        clip.network = network.eval().requires_grad_(False).to(clip.device)
+        clip.context = clip.tokenizer.context_length
+        clip.n_frames = n_frames
+        clip.resize, clip.preparation = resizing(network)
+        clip.weights = {str(path): sha256(path) for path in paths}
+        clip.description = model
+        if pretrained:
+            clip.description += f", {Path(pretrained).name}"
+        return clip
+
+    def prepare(self, frames):
+        """uint8 [T, H, W, 3], as scaled by open_clip -> float32 [T, 3, H, W] on the CPU: in [0, 1],
+        less the network's mean, over its standard deviation."""
+        from embedding import normalized
+
+        return normalized(frames, self.preparation["mean"], self.preparation["std"])
+
+    def embed_videos(self, batch):
+        """Prepared videos [B, T, 3, H, W] -> NumPy float32 [B, D], of length 1."""
+        import torch
+        import torch.nn.functional as F
+
+        with torch.inference_mode():
+            frames = self.network.encode_image(batch.flatten(0, 1).to(self.device))  # [B * T, D]
+            frames = F.normalize(frames.float(), dim=1).unflatten(0, batch.shape[:2])
+            return F.normalize(frames.mean(1), dim=1).cpu().numpy()
+
+    def embed_texts(self, prompts: list[str]):
+        """Prompts -> NumPy float32 [P, D]."""
+        import torch
+
+        with torch.inference_mode():
+            return self.network.encode_text(self.tokenizer(prompts).to(self.device)).cpu().numpy()
+
+    def check_texts(self, prompts: list[str]) -> list[list[str]]:
+        """For each prompt, what the network will not see of it."""
+        return unseen(prompts, self.tokenizer, self.context)
+
+    def similarity(self, paths: list[str | Path], prompts: list[str]):
+        """Cosine similarities of videos and prompts, NumPy float32 [N, P]. Raises
+        videos.VideoError for the first video that cannot be used."""
+        from embedding import similarity
+
+        return similarity(self, paths, prompts)
+
+    @staticmethod
+    def add_arguments(parser) -> None:
+        parser.add_argument(
+            "--model",
+            default=MODEL,
+            help=f"a model of open_clip, {HUB}OWNER/NAME or {FOLDER}FOLDER (default: {MODEL})",
+        )
+        parser.add_argument(
+            "--pretrained",
+            metavar="TAG",
+            help=f"weights of the model: a tag or a file (default for {MODEL}: {PRETRAINED})",
+        )
+        parser.add_argument(
+            "--list-models", action=ListModels, nargs=0, help="print models and their tags, and end"
+        )
+
+    @staticmethod
+    def check_arguments(args) -> list[str]:
+        """Fills in what was not given. Returns what is wrong."""
+        problems = []
+        if args.n_frames is None:
+            args.n_frames = ClipModel.n_frames
+        args.n_frames = evaluator.whole_number(args, "n_frames", 1, 1024, problems)
+        if args.pretrained is None and args.model == MODEL:
+            args.pretrained = PRETRAINED
+        return problems + wrong_names(args.model, args.pretrained)
+
+    @classmethod
+    def from_arguments(cls, args) -> "ClipModel":
+        return cls.load(
+            args.model,
+            args.pretrained,
+            device=args.device,
+            precision=args.precision,
+            n_frames=args.n_frames,
+        )
+
+
+class ListModels(argparse.Action):
+    """Prints open_clip's models with their tags, one pair a line, and ends the program."""
+
+    def __call__(self, parser, *_):
+        import open_clip
+
+        for model, tag in open_clip.list_pretrained():
+            print(f"--model {model} --pretrained {tag}")
+        parser.exit()
+
+
+def wrong_names(model: str, pretrained: str | Path | None) -> list[str]:
+    """What is wrong with the name of a model and its weights, as far as can be told at once."""
+    if model.startswith((HUB, FOLDER)):
+        problems = []
+        if pretrained is not None:
+            problems.append(f"--pretrained: has no meaning with --model {model}")
+        if model.startswith(FOLDER):
+            problems += wrong_folder(Path(model.removeprefix(FOLDER)))
+        return problems
+    # open_clip keeps its models as files; importing it takes far longer than reading their names
+    configs = Path(find_spec("open_clip").origin).with_name("model_configs")
+    models = sorted(path.stem for path in configs.glob("*.json"))
+    if model.replace("/", "-") not in models:
+        return [
+            f"--model {model}: no model of open_clip{nearest(model, models)}; "
+            "--list-models shows what there is"
+        ]
+    if pretrained is None:
+        return [f"--pretrained is missing: a tag that --list-models shows for {model}, or a file"]
+    if is_file(pretrained):
+        try:
+            check_weights(pretrained)
+        except WeightsError as error:
+            return [str(error)]
+    return []
+
+
+def wrong_folder(folder: Path) -> list[str]:
+    """What is wrong with a folder that should hold a model as open_clip saves it."""
+    config = folder / "open_clip_config.json"
+    try:
+        content = json.loads(config.read_text(encoding="utf-8"))
+    except OSError as error:
+        return [f"{config}: cannot be read: {error.strerror}"]
+    except ValueError as error:
+        return [f"{config}: not JSON in UTF-8: {error}"]
+    if not isinstance(content, dict) or "model_cfg" not in content:
+        return [f"{config}: has no model_cfg, so it does not describe a model"]
+    if not weights_in(folder):
+        return [f"{folder}: holds no weights ({', '.join(WEIGHTS_SUFFIXES)})"]
+    return []
+
+
+def weights_in(folder):
+    return sorted(path for path in folder.iterdir() if path.suffix in WEIGHTS_SUFFIXES)
+
+
+def is_file(pretrained):
+    """Whether weights are named by a path; a tag has no suffix and no folder."""
+    path = Path(pretrained)
+    return path.exists() or path.suffix in WEIGHTS_SUFFIXES or os.sep in str(pretrained)
+
+
+def nearest(name, names):
+    """The end of a message: the names that look most like a wrong one."""
+    by_lower = {other.lower(): other for other in names}
+    found = get_close_matches(name.lower(), by_lower, n=3, cutoff=0.4)
+    did_you_mean = ", ".join(by_lower[other] for other in found)
+    return f"; nearest: {did_you_mean}" if found else ""
+
+
+def load_network(model, pretrained):
+    """-> the network on the CPU in float32, its tokenizer, the files that it came from"""
+    import open_clip
+
+    force_quick_gelu = False
+    if model.startswith(HUB):
+        name = model.removeprefix(HUB)
+        paths = [from_hub(open_clip.pretrained.download_pretrained_from_hf, name, at=name)]
+    elif model.startswith(FOLDER):
+        paths = weights_in(Path(model.removeprefix(FOLDER)))
+    elif is_file(pretrained):
+        paths = [Path(pretrained)]
+    else:
+        name = model.replace("/", "-")
+        tags = open_clip.list_pretrained_tags_by_model(name)
+        published = open_clip.get_pretrained_cfg(name, pretrained)
+        if not published:
+            raise WeightsError(
+                f"--pretrained {pretrained}: no weights that open_clip has for {model}"
+                f"{nearest(pretrained, tags)}; it has {', '.join(tags) or 'none'}"
+            )
+        # open_clip only warns where weights were trained with another activation than the name's
+        force_quick_gelu = bool(published.get("quick_gelu"))
+        at = str(published.get("hf_hub") or published.get("url"))
+        paths = [from_hub(open_clip.download_pretrained, published, at=at)]
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            network = open_clip.create_model(
+                model,
+                pretrained=pretrained,
+                force_quick_gelu=force_quick_gelu,
+                require_pretrained=True,
+                weights_only=True,
+            )
+    except Exception as error:  # whatever a file of weights can lead to
+        for path in paths:
+            if Path(path).suffix != ".npz":
+                read(path)  # says what is wrong if the file itself is
+        reason = " ".join(str(error).split())
+        raise WeightsError(f"{paths[0]} does not fit {model}: {reason[:400]}") from None
+    check_finite(network.state_dict(), paths[0])
+    tokenizer = from_hub(open_clip.get_tokenizer, model, at=f"the tokenizer of {model}")
+    return network, tokenizer, paths
+
+
+def resizing(network):
+    """How open_clip scales an image for a network: a function, uint8 [H, W, 3] -> uint8 [h, w, 3],
+    and a description of the whole preparation."""
+    import numpy as np
+    import open_clip
+    from PIL import Image
+
+    config = open_clip.get_model_preprocess_cfg(network)
+    keys = ("resize_mode", "size", "interpolation", "mean", "std")
+    preparation = {key: config[key] for key in keys}
+    transform = open_clip.image_transform(
+        config["size"],
+        is_train=False,
+        mean=config["mean"],
+        std=config["std"],
+        resize_mode=config["resize_mode"],
+        interpolation=config["interpolation"],
+        fill_color=config["fill_color"],
+    )
+    *scale, _to_tensor, _normalize = transform.transforms
+
+    def resize(frame):
+        image = Image.fromarray(frame)
+        for step in scale:
+            image = step(image)
+        return np.asarray(image)
+
+    return resize, preparation
+
+
+if __name__ == "__main__":
+    sys.exit(evaluator.main(ClipModel, __doc__))

@@ -1,0 +1,63 @@
+"""A stand-in for the Hugging Face Hub on loopback, with one repository per thing that can go
+wrong. Used with HF_ENDPOINT."""
+
+import threading
+from contextlib import contextmanager
+from hashlib import sha256
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+REFUSALS = {  # repository -> status, the Hub's own word for it
+    "test/gated": (403, "GatedRepo"),
+    "test/private": (401, "RepoNotFound"),
+}
+
+
+@contextmanager
+def serve(folder: Path):
+    """Serves the files of `folder`/OWNER/NAME; yields the address and the list of requests."""
+    requests = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_HEAD(self):
+            self.answer()
+
+        def do_GET(self):
+            self.answer()
+
+        def answer(self):
+            requests.append((self.command, self.path, self.headers.get("Range")))
+            repository, _, name = self.path.lstrip("/").partition("/resolve/main/")
+            path = folder / repository / name
+            if repository in REFUSALS:
+                return self.refuse(*REFUSALS[repository])
+            if not path.is_file():
+                return self.refuse(404, "EntryNotFound")
+            body = path.read_bytes()
+            start = int((self.headers.get("Range") or "bytes=0-")[6:].split("-")[0])
+            self.send_response(206 if start else 200)
+            self.send_header("ETag", f'"{sha256(body).hexdigest()}"')
+            self.send_header("X-Repo-Commit", "0" * 40)
+            self.send_header("Content-Length", str(len(body) - start))
+            if start:
+                self.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
+            self.end_headers()
+            if self.command == "GET":
+                breaks = repository == "test/breaks" and not start
+                self.wfile.write(body[start : len(body) // 2 if breaks else None])
+
+        def refuse(self, status, reason):
+            self.send_response(status)
+            self.send_header("X-Error-Code", reason)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", requests
+    finally:
+        server.shutdown()

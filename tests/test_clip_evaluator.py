@@ -1,0 +1,308 @@
+"""Networks of open_clip, with random weights, behind the command and the Python interface."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import hub
+import imageio.v3 as iio
+import numpy as np
+import open_clip
+import pytest
+import torch
+from make_videos import counting_frames, write_video
+from PIL import Image
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from transformers import PreTrainedTokenizerFast
+
+from clip_evaluator import ClipModel
+from weights import WeightsError, sha256
+
+ROOT = Path(__file__).parent.parent
+TRAJECTORIES = [ROOT / f"trajectories/cheetah_{name}.mp4" for name in ("run", "jump", "tremble")]
+PROMPTS = ["a cheetah is running", "a cheetah is jumping up and down", "a cheetah is trembling"]
+
+CLIP = {
+    "embed_dim": 32,
+    "vision_cfg": {"image_size": 64, "layers": 2, "width": 48, "head_width": 16, "patch_size": 16},
+    "text_cfg": {"context_length": 16, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 2},
+}
+SIGLIP = {
+    "embed_dim": 192,
+    "init_logit_bias": -10,
+    "custom_text": True,
+    "vision_cfg": {
+        "image_size": 224,
+        "timm_model_name": "vit_tiny_patch16_224",
+        "timm_pool": "avg",
+        "timm_proj": "none",
+    },
+    "text_cfg": {
+        "context_length": 12,
+        "vocab_size": 40,
+        "hf_tokenizer_name": "test/siglip",
+        "tokenizer_kwargs": {"clean": "canonicalize"},
+        "width": 32,
+        "heads": 2,
+        "layers": 2,
+        "no_causal_mask": True,
+        "proj_bias": True,
+        "pool_type": "last",
+    },
+}
+PREPARATIONS = {  # mean, standard deviation, interpolation and shape differ
+    "clip": {"size": 64, "mean": [0.5, 0.4, 0.3], "std": [0.2, 0.3, 0.4]},
+    "siglip": {
+        "size": 224,
+        "mean": [0.5, 0.5, 0.5],
+        "std": [0.5, 0.5, 0.5],
+        "interpolation": "bilinear",
+        "resize_mode": "squash",
+    },
+    "padded": {"size": 64, "resize_mode": "longest", "fill_color": 128},
+}
+
+
+def save(folder, config, preparation):
+    """A folder with a network of random weights, as open_clip saves them."""
+    folder.mkdir(parents=True)
+    content = {"model_cfg": config, "preprocess_cfg": preparation}
+    (folder / "open_clip_config.json").write_text(json.dumps(content))
+    torch.manual_seed(0)
+    network = open_clip.create_model(f"local-dir:{folder}", pretrained_text=False)
+    torch.save(network.state_dict(), folder / "open_clip_pytorch_model.bin")
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """Folders of networks by name; they are repositories of a Hub as well."""
+    owner = tmp_path_factory.mktemp("models") / "test"
+    save(owner / "clip", CLIP, PREPARATIONS["clip"])
+    save(owner / "padded", CLIP, PREPARATIONS["padded"])
+    save(owner / "siglip", SIGLIP, PREPARATIONS["siglip"])
+    words = ["<pad>", "</s>", "<unk>", "a", "cheetah", "is", "running", "jumping", "trembling"]
+    tokenizer = Tokenizer(models.WordLevel({w: i for i, w in enumerate(words)}, "<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.TemplateProcessing("$A </s>", None, [("</s>", 1)])
+    special = {"pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special)
+    fast.save_pretrained(owner / "siglip")
+    return {path.name: path for path in owner.iterdir()}
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("prompts.txt").write_text("\n".join(PROMPTS))
+    Path("trajectories.txt").write_text("\n".join(map(str, TRAJECTORIES)))
+    return tmp_path
+
+
+def evaluate(*arguments, **environment):
+    """A run over the project's lists, called `exp` in the folder `out`."""
+    lists = ["-t", "trajectories.txt", "-p", "prompts.txt", "-e", "exp", "-o", "out"]
+    command = [sys.executable, ROOT / "clip_evaluator.py", *lists, *map(str, arguments)]
+    environment = {k: v for k, v in os.environ.items() if k[:3] != "HF_"} | environment
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
+
+
+def read_numbers():
+    with open("out/exp/similarities.csv", newline="", encoding="utf-8") as file:
+        header, *rows = csv.reader(file)
+    return header, [row[0] for row in rows], np.array([row[1:] for row in rows], np.float32)
+
+
+def by_hand(folder, paths, prompts, n_frames):
+    """The similarities as open_clip's own functions give them, from all frames of the videos."""
+    network, _, preprocess = open_clip.create_model_and_transforms(f"local-dir:{folder}")
+    tokenizer = open_clip.get_tokenizer(f"local-dir:{folder}")
+    network.eval()
+    rows = []
+    with torch.inference_mode():
+        texts = network.encode_text(tokenizer(prompts), normalize=True)
+        for path in paths:
+            frames = iio.imread(path, plugin="pyav")
+            chosen = [frames[i * len(frames) // n_frames] for i in range(n_frames)]
+            images = torch.stack([preprocess(Image.fromarray(frame)) for frame in chosen])
+            mean = network.encode_image(images, normalize=True).mean(0)
+            rows.append(mean / mean.norm() @ texts.T)
+    return torch.stack(rows).numpy()
+
+
+@pytest.mark.parametrize("name", ["clip", "siglip", "padded"])
+def test_similarity_is_that_of_open_clip_by_hand(folders, tmp_path, name):
+    write_video(tmp_path / "wide.mp4", counting_frames(9, 96, 160))
+    write_video(tmp_path / "tall.mp4", counting_frames(2, 90, 70))
+    paths = [tmp_path / "wide.mp4", tmp_path / "tall.mp4", TRAJECTORIES[0]]
+    model = ClipModel.load(f"local-dir:{folders[name]}", device="cpu", n_frames=5)
+    ours = model.similarity(paths, PROMPTS)
+    assert ours.dtype == np.float32 and np.ptp(ours) > 1e-3
+    assert ours == pytest.approx(by_hand(folders[name], paths, PROMPTS, 5), abs=1e-5)
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_precision_moves_little(folders, precision):
+    name = f"local-dir:{folders['clip']}"
+    plain = ClipModel.load(name, device="cpu").similarity(TRAJECTORIES, PROMPTS)
+    lower = ClipModel.load(name, device="cpu", precision=precision)
+    moved = lower.similarity(TRAJECTORIES, PROMPTS) - plain
+    assert 0 < np.abs(moved).max() < 0.005
+
+
+def test_a_run_leaves_the_heatmap_and_its_numbers(project, folders):
+    done = evaluate("--model", f"local-dir:{folders['clip']}", "-v", "--device", "cpu")
+    assert (done.returncode, done.stdout) == (0, "out/exp.png\n"), done.stderr
+    assert "interpolation bicubic" in done.stderr
+    assert iio.imread("out/exp.png").std() > 10
+    header, names, numbers = read_numbers()
+    assert header == ["trajectory", *PROMPTS]
+    assert names == [path.as_posix() for path in TRAJECTORIES]
+    assert numbers.shape == (3, 3) and np.isfinite(numbers).all() and np.ptp(numbers) > 0
+    run = json.loads(Path("out/exp/run.json").read_text(encoding="utf-8"))
+    path = folders["clip"] / "open_clip_pytorch_model.bin"
+    assert run["weights"] == [{"path": str(path), "sha256": sha256(path)}]
+    assert run["model"] == "clip" and run["n_frames"] == 32 and run["mean"] == [0.5, 0.4, 0.3]
+
+
+def test_order_and_batch_size_change_nothing(project, folders):
+    model = ["--model", f"local-dir:{folders['clip']}", "--device", "cpu"]
+    assert evaluate(*model).returncode == 0
+    before = read_numbers()
+    Path("trajectories.txt").write_text("\n".join(map(str, TRAJECTORIES[::-1])))
+    assert evaluate(*model, "--batch-size", 2).returncode == 0
+    after = read_numbers()
+    assert after[1] == before[1][::-1]
+    assert after[2] == pytest.approx(before[2][::-1], abs=1e-5)
+
+
+def test_a_named_model_with_a_file_of_weights(project, tmp_path):
+    torch.manual_seed(0)
+    network = open_clip.create_model("ViT-S-32")
+    torch.save(network.state_dict(), "mine.pt")
+    Path("trajectories.txt").write_text(str(TRAJECTORIES[0]))
+    done = evaluate("--model", "ViT-S-32", "--pretrained", "mine.pt", "--n-frames", 2)
+    assert done.returncode == 0, done.stderr
+    assert np.load("out/exp/similarities.npy").shape == (1, 3)
+
+
+def test_perception_encoders_come_with_it(tmp_path):
+    torch.manual_seed(0)
+    network = open_clip.create_model("PE-Core-T-16-384")
+    torch.save(network.state_dict(), tmp_path / "pe.pt")
+    model = ClipModel.load("PE-Core-T-16-384", tmp_path / "pe.pt", device="cpu", n_frames=2)
+    assert model.preparation["size"] == (384, 384)
+    assert np.isfinite(model.similarity(TRAJECTORIES[:1], PROMPTS)).all()
+
+
+def test_prompts_that_are_cut_are_named(folders):
+    clip = ClipModel.load(f"local-dir:{folders['clip']}", device="cpu")
+    siglip = ClipModel.load(f"local-dir:{folders['siglip']}", device="cpu")
+    prompt = "a cheetah is running " * 4
+    cut = "longer than the network's {} tokens, cut off: {}"
+    assert clip.check_texts([prompt]) == [[cut.format(16, "is running")]]
+    assert siglip.check_texts([prompt]) == [[cut.format(12, "running a cheetah is running")]]
+
+
+def test_everything_wrong_is_named_before_torch(project):
+    Path("torch.py").write_text("raise RuntimeError('torch was imported')")
+    done = evaluate("--n-frames", "x", "--model", "vit-b32", PYTHONPATH=str(project))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.splitlines() == [
+        "--n-frames x: takes a whole number from 1 to 1024",
+        "--model vit-b32: no model of open_clip; nearest: ViT-B-32, ViT-S-32, ViT-M-32; "
+        "--list-models shows what there is",
+        "2 to put right; nothing was run",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--model", "ViT-L-14"], "--pretrained is missing: a tag that --list-models shows for"),
+        (["--pretrained", "no.pt"], "no.pt does not exist."),
+        (["--pretrained", "page.pt"], "page.pt is a web page (HTML), not weights."),
+        (["--model", "hf-hub:a/b", "--pretrained", "x"], "--pretrained: has no meaning with"),
+        (["--model", "local-dir:no"], "no/open_clip_config.json: cannot be read"),
+        (["--model", "local-dir:bare"], "bare: holds no weights"),
+        (["--model", "local-dir:odd"], "odd/open_clip_config.json: has no model_cfg"),
+        (["--model", "local-dir:bad"], "bad/open_clip_config.json: not JSON in UTF-8"),
+    ],
+)
+def test_wrong_names_of_models_and_weights(project, arguments, message):
+    Path("page.pt").write_text("<html>")
+    for name, content in (("bare", '{"model_cfg": {}}'), ("odd", "[]"), ("bad", "{")):
+        Path(name).mkdir()
+        (Path(name) / "open_clip_config.json").write_text(content)
+    done = evaluate(*arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert message in done.stderr and "Traceback" not in done.stderr
+
+
+def test_weights_that_do_not_fit(folders, tmp_path):
+    path = folders["clip"] / "open_clip_pytorch_model.bin"
+    with pytest.raises(WeightsError, match=r"model.bin does not fit ViT-S-32: \w"):
+        ClipModel.load("ViT-S-32", path)
+    (tmp_path / "cut.pt").write_bytes(path.read_bytes()[:10_000])
+    with pytest.raises(WeightsError, match=r"cut.pt is a PyTorch checkpoint.* cut short"):
+        ClipModel.load("ViT-S-32", tmp_path / "cut.pt")
+    torch.save({"a": torch.nn.Linear(2, 2)}, tmp_path / "code.pt")
+    with pytest.raises(WeightsError, match=r"code.pt was refused: it holds code"):
+        ClipModel.load("ViT-S-32", tmp_path / "code.pt")
+
+
+def test_an_unknown_tag_names_those_there_are():
+    with pytest.raises(WeightsError, match=r"opanai: no .*nearest: openai; it has openai"):
+        ClipModel.load("ViT-B-32", "opanai")
+
+
+def test_weights_trained_with_another_activation(monkeypatch, tmp_path):
+    """OpenAI's weights need QuickGELU, which the name ViT-B-32 does not say."""
+    torch.manual_seed(0)
+    network = open_clip.create_model("ViT-B-32", force_quick_gelu=True)
+    torch.save(network.state_dict(), tmp_path / "openai.pt")
+    monkeypatch.setattr(open_clip, "download_pretrained", lambda _: str(tmp_path / "openai.pt"))
+    monkeypatch.setattr(
+        open_clip.factory, "download_pretrained", lambda *_, **__: str(tmp_path / "openai.pt")
+    )
+    model = ClipModel.load("ViT-B-32", "openai", device="cpu")
+    image = torch.zeros(1, 3, 224, 224)
+    with torch.inference_mode():
+        assert torch.equal(model.network.encode_image(image), network.eval().encode_image(image))
+
+
+def test_models_of_the_hub(project, folders):
+    with hub.serve(folders["clip"].parent.parent) as (address, requests):
+        environment = {"HF_ENDPOINT": address, "HF_HOME": str(project / "hub")}
+        for name in ("clip", "siglip"):
+            done = evaluate("--model", f"hf-hub:test/{name}", "--device", "cpu", **environment)
+            assert (done.returncode, done.stdout) == (0, "out/exp.png\n"), done.stderr
+        run = json.loads(Path("out/exp/run.json").read_text(encoding="utf-8"))
+        (weights,) = run["weights"]
+        assert weights["sha256"] == sha256(folders["siglip"] / "open_clip_pytorch_model.bin")
+        for name, reason in (
+            ("gated", "its owners ask for your agreement"),
+            ("private", "the Hub has no such repository, or not for you"),
+        ):
+            done = evaluate("--model", f"hf-hub:test/{name}", **environment)
+            assert (done.returncode, done.stdout) == (2, "")
+            assert f"test/{name} could not be downloaded: {reason}" in done.stderr
+            assert "Traceback" not in done.stderr
+        assert requests
+
+
+def test_list_models():
+    command = [sys.executable, ROOT / "clip_evaluator.py", "--list-models"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0
+    assert "--model ViT-B-32 --pretrained laion2b_s34b_b79k" in done.stdout.splitlines()
+
+
+def test_help_imports_nothing_heavy(project):
+    for name in ("torch", "numpy", "av", "open_clip", "PIL", "transformers"):
+        Path(f"{name}.py").write_text(f"raise RuntimeError('{name} was imported')")
+    done = evaluate("--help", PYTHONPATH=str(project))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "--pretrained" in done.stdout

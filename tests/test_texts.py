@@ -1,0 +1,68 @@
+"""What a network does not see of a prompt, with CLIP's tokenizer and with one seen through."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+import viclip
+from texts import unseen
+
+END = 1
+
+
+def letters(texts, context):
+    """A tokenizer with a token for each letter and an end; lower case only, like CLIP's."""
+    rows = []
+    for text in texts:
+        ids = [ord(letter) for letter in "".join(text.lower().split())]
+        ids = [*ids[: context - 1], END]
+        rows.append(ids + [0] * (context - len(ids)))
+    return torch.tensor(rows)
+
+
+def test_what_fits_is_seen_whole():
+    assert unseen(["abc de", "abcdefg", ""], letters, 8) == [[], [], []]
+
+
+def test_cut_between_words():
+    (messages,) = unseen(["abcd efg hi j"], letters, 8)
+    assert messages == ["longer than the network's 8 tokens, cut off: hi j"]
+
+
+def test_cut_within_a_word():
+    (messages,) = unseen(["abcd efghi j"], letters, 8)
+    assert messages == ["longer than the network's 8 tokens, cut within: efghi j"]
+    (messages,) = unseen(["abcdefghi"], letters, 8)
+    assert messages == ["longer than the network's 8 tokens, cut within: abcdefghi"]
+
+
+def test_the_same_to_the_network():
+    warnings = unseen(["ab c", "x", "A  b C", "ab c"], letters, 8)
+    same = 'the same tokens to the network as in "ab c"'
+    assert warnings == [[], [], [same], [same]]
+
+
+@given(st.lists(st.text(alphabet="abc ", max_size=20), max_size=5), st.integers(2, 12))
+def test_a_prompt_is_cut_exactly_if_it_is_too_long(prompts, context):
+    for prompt, messages in zip(prompts, unseen(prompts, letters, context)):
+        too_long = len("".join(prompt.split())) > context - 1
+        assert any("longer" in message for message in messages) == too_long
+
+
+def test_clip_tokens():
+    room = "a " * (viclip.CONTEXT - 2)  # beside the begin and the end
+    warnings = unseen([room, room + "dog", room[2:] + "supercalifragilistic"], viclip.tokenize, 32)
+    assert warnings == [
+        [],
+        [
+            "longer than the network's 32 tokens, cut off: dog",
+            f'the same tokens to the network as in "{room}"',
+        ],
+        ["longer than the network's 32 tokens, cut within: supercalifragilistic"],
+    ]
+
+
+@pytest.mark.parametrize("prompt", ["", "naïve café — ünïcödé 😀", "走る犬", "<|endoftext|>"])
+def test_odd_prompts(prompt):
+    assert unseen([prompt], viclip.tokenize, 32) == [[]]
