@@ -236,3 +236,10 @@ BEHAVIOURS = {
         stand_still,
     )
 }
+
+TAKES = 3  # clips of each behaviour that are shipped
+
+
+def clip_name(behaviour, take):
+    """The file name of a shipped clip; takes count from 1."""
+    return f"cheetah_{behaviour}.mp4" if take == 1 else f"cheetah_{behaviour}_{take}.mp4"

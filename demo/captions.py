@@ -230,6 +230,15 @@ def prompts(subject, k):
     return [f"{subject} is {inflect(phrases[k], 'ing')}" for phrases in HELD_OUT.values()]
 
 
+def prompt_list():
+    """The shipped list of prompts: the held-out phrases of each behaviour, in groups."""
+    lines = ["# HalfCheetah at twelve behaviours, each said in three ways not seen in training"]
+    for i, behaviour in enumerate(HELD_OUT):
+        lines.append(f"[{behaviour.replace('_', ' ')}]")
+        lines += [prompts("a cheetah", k)[i] for k in range(3)]
+    return "\n".join(lines) + "\n"
+
+
 def dictionary():
     """All words of the grammar, sorted: what the text network is trained to know."""
     phrases = [phrase for phrases in PHRASES.values() for phrase in phrases]

@@ -2,8 +2,9 @@
 
     uv run --extra demo demo/render_trajectories.py
 
-Writes trajectories/cheetah_BEHAVIOUR.mp4 and trajectories_lists/cheetah.txt. Without a screen it
-needs EGL (Debian: libegl1 libgl1), or OSMesa (libosmesa6) with MUJOCO_GL=osmesa.
+Writes trajectories/cheetah_*.mp4, three takes of each behaviour, and their list
+trajectories_lists/cheetah.txt. Without a screen it needs EGL (Debian: libegl1 libgl1), or OSMesa
+(libosmesa6) with MUJOCO_GL=osmesa.
 """
 
 import os
@@ -15,10 +16,10 @@ import av
 import gymnasium
 import mujoco
 import numpy as np
-from behaviours import BEHAVIOURS
+from behaviours import BEHAVIOURS, TAKES, clip_name
 
 ROOT = Path(__file__).resolve().parent.parent
-SHIPPED_SEED = 7_000_100  # and one more for each clip; training uses other seeds
+SHIPPED_SEED = 7_000_100  # take k of behaviour i has 1_000 (k - 1) + i more; training uses others
 FPS = 25
 
 
@@ -29,7 +30,7 @@ class Stage:
         """size: pixels of the square picture."""
         xml = Path(gymnasium.__file__).parent / "envs/mujoco/assets/half_cheetah.xml"
         spec = mujoco.MjSpec.from_file(str(xml))
-        # Big squares: 16 frames of a clip are up to a second apart, and ground that moves
+        # Big squares: 32 frames of a clip are a quarter of a second apart, and ground that moves
         # by half a pattern between two of them seems to move either way.
         spec.material("MatPlane").texrepeat = [16, 16]
         spec.texture("texplane").rgb1 = [0.4, 0.4, 0.4]
@@ -107,14 +108,16 @@ def main():
     stage = Stage(480)
     folder = ROOT / "trajectories"
     folder.mkdir(exist_ok=True)
-    lines = ["# HalfCheetah at twelve behaviours, in the order of prompts/cheetah_prompts.txt"]
+    lines = ["# HalfCheetah at twelve behaviours, in the groups of prompts/cheetah_prompts.txt"]
     for i, behaviour in enumerate(BEHAVIOURS):
-        path = folder / f"cheetah_{behaviour}.mp4"
-        frames = stage.clip(behaviour, SHIPPED_SEED + i)
-        write_video(path, frames)
-        lines.append(str(path.relative_to(ROOT)))
-        kilobytes = path.stat().st_size / 1000
-        print(f"{path.relative_to(ROOT)}: {len(frames) / FPS:.1f} s, {kilobytes:.0f} kB")
+        lines.append(f"[{behaviour.replace('_', ' ')}]")
+        for take in range(1, TAKES + 1):
+            path = folder / clip_name(behaviour, take)
+            frames = stage.clip(behaviour, SHIPPED_SEED + 1_000 * (take - 1) + i)
+            write_video(path, frames)
+            lines.append(str(path.relative_to(ROOT)))
+            kilobytes = path.stat().st_size / 1000
+            print(f"{path.relative_to(ROOT)}: {len(frames) / FPS:.1f} s, {kilobytes:.0f} kB")
     (ROOT / "trajectories_lists").mkdir(exist_ok=True)
     (ROOT / "trajectories_lists/cheetah.txt").write_text("\n".join(lines) + "\n")
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from behaviours import BEHAVIOURS
-from captions import HELD_OUT, PHRASES, PROMPTS, caption, dictionary, inflect
+from behaviours import BEHAVIOURS, TAKES, clip_name
+from captions import HELD_OUT, PHRASES, PROMPTS, caption, dictionary, inflect, prompt_list
 
 from inputs import read_prompts, read_trajectories
 
@@ -22,11 +22,18 @@ def words(text):
 
 def test_lists_are_in_one_order(monkeypatch):
     monkeypatch.chdir(ROOT)
-    prompts = [prompt.text for prompt in read_prompts("prompts/cheetah_prompts.txt")]
+    assert list(BEHAVIOURS) == list(PHRASES) == list(HELD_OUT)
+    groups = [behaviour.replace("_", " ") for behaviour in BEHAVIOURS]
+    assert Path("prompts/cheetah_prompts.txt").read_text() == prompt_list()
+    prompts = read_prompts("prompts/cheetah_prompts.txt")
+    assert [prompt.group for prompt in prompts] == [group for group in groups for _ in range(3)]
+    assert [prompt.text for prompt in prompts[::3]] == PROMPTS
     trajectories = read_trajectories("trajectories_lists/cheetah.txt")
-    names = [trajectory.path.stem.removeprefix("cheetah_") for trajectory in trajectories]
-    assert prompts == PROMPTS
-    assert names == list(BEHAVIOURS) == list(PHRASES) == list(HELD_OUT)
+    assert [(trajectory.path.name, trajectory.group) for trajectory in trajectories] == [
+        (clip_name(behaviour, take), behaviour.replace("_", " "))
+        for behaviour in BEHAVIOURS
+        for take in range(1, TAKES + 1)
+    ]
     assert sorted(ROOT / trajectory.path for trajectory in trajectories) == TRAJECTORIES
 
 
