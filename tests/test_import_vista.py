@@ -1,0 +1,348 @@
+"""Problem sets of ViSTa: what they become, and what is said of each mistake."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+import import_vista
+from inputs import InputError, read_prompts, read_trajectories
+
+ROOT = Path(__file__).parent.parent
+GOOD = "label_prompts:\n  open: a door opens\n  shut: a door closes\n"
+
+
+@pytest.fixture(autouse=True)
+def in_empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def write(path, content=b""):
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def write_set(task, content=GOOD, videos=(("a.mp4", "open"), ("b.mp4", "shut")), touch=True):
+    """A problem set at the path `task`, its videos beside it."""
+    path = write(f"{task}.yaml", content)
+    items = [{"path": name, "label": label} for name, label in videos]
+    write(f"{task}_data.json", json.dumps(items))
+    for name, _ in videos if touch else ():
+        write(path.parent / name)
+    return str(path)
+
+
+def read_back(folder, task):
+    """(prompts, videos) as the evaluators read them, each with its group."""
+    prompts = [(p.text, p.group) for p in read_prompts(Path(folder) / f"{task}_prompts.txt")]
+    found = read_trajectories(Path(folder) / f"{task}_trajectories.txt")
+    return prompts, [(os.path.realpath(video.path), video.group) for video in found]
+
+
+def real(*videos):
+    return [(os.path.realpath(path), label) for path, label in videos]
+
+
+def run(*arguments):
+    """The script, as a user runs it."""
+    command = [sys.executable, str(ROOT / "import_vista.py"), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+
+def test_from_the_command_line():
+    videos = [("v/1.mp4", "shut"), ("v/2.mp4", "open"), ("v/3.mp4", "shut")]
+    more = "  none: nothing happens\nprompt_baseline: a door\nprompt_gpt: |\n  Look.\n  Well.\n"
+    doors = write_set("sets/doors", GOOD + more, videos)
+    taps = write_set("sets/taps", "{label_prompts: {label_0: ' the tap is on '}}", [])
+    items = [{"path": "sets/v/1.mp4", "label": "label_0", "source": {"a": 1}}]
+    write("sets/taps_data.json", "\ufeff" + json.dumps(items))  # from the current folder
+    done = run(doors, taps, "-o", "my lists/new")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        "-t 'my lists/new/doors_trajectories.txt' -p 'my lists/new/doors_prompts.txt'",
+        "-t 'my lists/new/taps_trajectories.txt' -p 'my lists/new/taps_prompts.txt'",
+    ]
+    assert done.stderr == (
+        "sets/doors_data.json: no video has the label 'none': its prompt stays in the list, as a "
+        "wrong answer\n"
+    )
+    assert len(os.listdir("my lists/new")) == 4
+    assert read_back("my lists/new", "doors") == (
+        [
+            *(("a door opens", "open"), ("a door closes", "shut"), ("nothing happens", "none")),
+            ("a door", "baseline"),
+        ],
+        real(("sets/v/2.mp4", "open"), ("sets/v/1.mp4", "shut"), ("sets/v/3.mp4", "shut")),
+    )
+    assert read_back("my lists/new", "taps") == (
+        [("the tap is on", "label_0")],
+        real(("sets/v/1.mp4", "label_0")),
+    )
+    assert "../../sets/v/2.mp4\n" in Path("my lists/new/doors_trajectories.txt").read_text()
+
+
+def test_everything_wrong_is_said_at_once_and_nothing_is_written():
+    one = write_set("one", GOOD.replace("shut", "baseline"), touch=False)
+    two = write_set("two/two", "label_prompts: [a, b]")
+    again = write_set("three/one", "label_prompts:\n  a: b: c", [("a.mp4", "a")])
+    write("out", "a file")
+    done = run(one, two, "four.yaml", again, "-o", "out/lists")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.splitlines() == [
+        "one.yaml:3: a label may not be called baseline, as the group of the neutral prompts is: "
+        "rename it",
+        "one_data.json: entry 1: no such video: 'a.mp4' (looked from .; --video-dir names another)",
+        "one_data.json: entry 2: no such video: 'b.mp4' (looked from .; --video-dir names another)",
+        "one_data.json: entry 2: the label 'shut' has no prompt in label_prompts: add one, or "
+        "correct the label",
+        "two/two.yaml:1: label_prompts takes lines of the form label: prompt",
+        "four.yaml: no such file: a problem set is TASK.yaml with TASK_data.json beside it",
+        "four_data.json: no such file: a problem set is TASK.yaml with TASK_data.json beside it",
+        "three/one.yaml: would become out/lists/one_prompts.txt, as one.yaml does: give it another "
+        "output folder",
+        "three/one.yaml:2: not YAML: mapping values are not allowed here",
+        "--output-dir out/lists: out is not a folder: name another",
+        "10 to put right; nothing was written",
+    ]
+    assert not list(Path().rglob("*.txt"))
+
+
+def test_help_is_quick():
+    program = (
+        "import sys, import_vista\n"
+        "try:\n    import_vista.main(['--help'])\n"
+        "except SystemExit:\n    sys.exit(len({'yaml', 'torch', 'numpy'} & {*sys.modules}))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "TASK.yaml" in done.stdout
+
+
+def problems(capsys, *arguments):
+    assert import_vista.main([*arguments, "-o", "out"]) == 2
+    out, err = capsys.readouterr()
+    assert not out and not os.path.exists("out")
+    *lines, last = err.splitlines()
+    assert last == f"{len(lines)} to put right; nothing was written"
+    return lines
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"", ["t.yaml: is empty"]),
+        (b"# nothing\n", ["t.yaml: holds no label_prompts"]),
+        (b"- a\n- b\n", ["t.yaml: holds no label_prompts"]),
+        (b"prompts: {a: b}", ["t.yaml: holds no label_prompts"]),
+        (b"\nlabel_prompts:\n", ["t.yaml:2: label_prompts takes lines of the form"]),
+        (b"label_prompts: {}", ["t.yaml:1: label_prompts takes lines of the form"]),
+        (b"label_prompts: a door", ["t.yaml:1: label_prompts takes lines of the form"]),
+        (b"label_prompts: {a: b", ["t.yaml:1: not YAML: "]),
+        (b"label_prompts:\n  a: *b", ["t.yaml:2: not YAML: found undefined alias"]),
+        (b"a: 1\n---\nb: 2\n", ["t.yaml:2: not YAML: but found another document"]),
+        (b"label_prompts:\n  a: b\x07", ["t.yaml:2: not YAML: it may not hold the character U+00"]),
+        (b'label_prompts: {a: "\\UFFFFFFFF"}', ["t.yaml: not YAML: it escapes"]),
+        (b"[" * 1000, ["t.yaml: not a problem set: nested too deeply"]),
+        (b"label_prompts:\n  a: \xe4\n", ["t.yaml:2: not UTF-8 (byte 0xe4)"]),
+        (b"\xef\xbb\xbflabel_prompts: \xff\n", ["t.yaml:1: not UTF-8 (byte 0xff)"]),
+        (GOOD.encode("utf-16"), ["t.yaml: text in UTF-16"]),
+        (b" " * (1 << 24) + b"a", ["t.yaml: too large"]),
+        (b"label_prompts:\n  a: b\nlabel_prompts:\n  c: d\n", ["t.yaml:3: 'label_prompts' stands"]),
+        (b"x: 1\nlabel_prompts: {open: b, shut: c}\nx: 2\n", ["t.yaml:3: 'x' stands in line 1"]),
+    ],
+)
+def test_broken_yaml(capsys, content, expected):
+    task = write_set("t")
+    write(task, content)
+    found = [line for line in problems(capsys, task) if not line.startswith("t_data.json")]
+    assert [line[: len(start)] for line, start in zip(found, expected, strict=True)] == expected
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        ("a: b\n  a: c", ["3: the label 'a' stands in line 2 already"]),
+        ('a: b\n  " a ": c', ["3: the label 'a' stands in line 2 already (spaces around"]),
+        ("on: b\n  1: c", ["2: the label 'on' is not a text", "3: the label '1' is not a text"]),
+        ("? [a, b]\n  : c\n  d: e", ["2: the label is not a text"]),
+        ('"a\\nb": c', ["2: the label 'a\\nb' has a line break"]),
+        ('"a\\rb": c', ["2: the label 'a\\rb' has a line break"]),
+        ('"a\\0b": c', ["2: the label 'a\\x00b' has a null character"]),
+        ('"a\\ud800": c', ["2: the label 'a\\ud800' has half a character"]),
+        ('" ": c', ["2: the label '' is empty"]),
+        ("baseline: c", ["2: a label may not be called baseline"]),
+        ("a:\n  b: ''", ["2: the prompt of 'a' is not a text", "3: the prompt of 'b' is empty"]),
+        ("a: [b, c]", ["2: the prompt of 'a' is not a text"]),
+        ("a: yes", ["2: the prompt of 'a' is not a text"]),
+        ("a: '#1 opens'", ["2: the prompt of 'a' begins with #"]),
+        ("a: ' [door] '", ["2: the prompt of 'a' stands in brackets"]),
+        ("a: |\n    b\n    c", ["2: the prompt of 'a' has a line break"]),
+        ("a: b\nprompt_baseline: ''", ["3: prompt_baseline is empty"]),
+        ("a: b\nprompt_baseline: 1", ["3: prompt_baseline is not a text"]),
+        ("a: b\nprompt_baseline: '#'", ["3: prompt_baseline begins with #"]),
+    ],
+)
+def test_what_a_list_cannot_hold(capsys, labels, expected):
+    task = write_set("t", f"label_prompts:\n  {labels}\n", [("a.mp4", " a ")])
+    found = [line for line in problems(capsys, task) if not line.startswith("t_data.json")]
+    expected = [f"t.yaml:{start}" for start in expected]
+    assert [line[: len(start)] for line, start in zip(found, expected, strict=True)] == expected
+
+
+A = {"path": "a.mp4", "label": "open"}
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("", [": is empty"]),
+        ("[]", [": takes a list of videos"]),
+        ("{}", [": takes a list of videos"]),
+        ('[\n{"path": "a.mp4",\n]', [":3: not JSON: "]),
+        (
+            '[{"path": "a.mp4", "label": "open", "label": "shut"}]',
+            [": not a problem set: a key st"],
+        ),
+        ("[" * 100_000, [": not a problem set: "]),
+        (b'[\n"\xff"]', [":2: not UTF-8"]),
+        (json.dumps([A]).encode("utf-16"), [": text in UTF-16"]),
+        ([A, "a.mp4"], [": entry 2 is not an object"]),
+        ([{}, A], [": entry 1 needs a text as its path and its label"]),
+        ([A | {"path": 1}, A | {"label": None}], [": entry 1 needs a te", ": entry 2 needs a te"]),
+        ([A | {"path": ""}, A | {"path": "a\nb"}], [": entry 1: the path ''", ": entry 2: the p"]),
+        ([A | {"path": "a\0"}, A | {"path": "\ud800"}], [": entry 1: the pa", ": entry 2: the pa"]),
+        ([A | {"path": "x.mp4"}], [": entry 1: no such video: 'x.mp4'"]),
+        ([A | {"path": "x" * 5000}], [": entry 1: no such video: 'xxx"]),
+        ([A | {"path": "folder"}], [": entry 1: a folder, not a video: 'folder'"]),
+        ([A | {"path": "a .mp4 "}], [": entry 1: the path '../a .mp4 ' cannot stand"]),
+        ([A | {"label": "ajar"}], [": entry 1: the label 'ajar' has no prompt"]),
+        ([A | {"label": "open,shut"}], [": entry 1: 'open,shut' are several labels"]),
+    ],
+)
+def test_mistakes_in_the_data(capsys, content, expected):
+    task = write_set("t")
+    Path("folder").mkdir()
+    write("a .mp4 ")
+    write("t_data.json", json.dumps(content) if isinstance(content, list) else content)
+    found = problems(capsys, task, "--video-dir", ".")
+    expected = [f"t_data.json{start}" for start in expected]
+    assert [line[: len(start)] for line, start in zip(found, expected, strict=True)] == expected
+
+
+def test_folders_that_cannot_be_used(capsys):
+    task = write_set("t")
+    assert problems(capsys, task, "--video-dir", "gone")[0] == "--video-dir gone: no such folder"
+    write("d_data.json/x")
+    write("d.yaml/x")
+    assert [line.split(":")[1] for line in problems(capsys, "d.yaml")] == [
+        " a folder, expected a file",
+        " a folder, expected a file",
+    ]
+
+
+def test_nothing_is_left_of_a_failed_write(capsys, monkeypatch):
+    task = write_set("t")
+    write("out/t_prompts.txt/x")
+    assert import_vista.main([task, "-o", "out"]) == 2
+    assert "out/t_prompts.txt: a folder is in the place of a list" in capsys.readouterr().err
+    old = write("new/t_trajectories.txt", "old")
+
+    def fail(*paths):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", fail)
+    assert import_vista.main([task, "-o", "new"]) == 1
+    assert "could not be written to new: [Errno 28] No space left" in capsys.readouterr().err
+    assert os.listdir("new") == [old.name] and old.read_text() == "old"
+
+
+@pytest.mark.parametrize("folder", ["out", ".", "sets", "sets/v/deep", "link/out"])
+def test_names_that_mean_something_in_a_list(folder):
+    names = ["#1.mp4", "[a].mp4", "[a]", "~.mp4", " x.mp4", "a*?.mp4", "a[b].mp4", "ö 走.mp4"]
+    videos = [(name, "open") for name in names] + [(f"v/{name}", "shut") for name in names]
+    task = write_set("sets/t", GOOD, videos)
+    for name in ("ab.mp4", "axx.mp4", "v/a.mp4", "v/ab.mp4"):  # which the patterns match
+        write(Path("sets") / name)
+    Path("elsewhere/deep").mkdir(parents=True)
+    Path("link").symlink_to("elsewhere/deep")
+    assert import_vista.main([task, "-o", folder]) == 0
+    assert read_back(folder, "t")[1] == real(*((f"sets/{name}", label) for name, label in videos))
+    lines = Path(folder, "t_trajectories.txt").read_text(encoding="utf-8").splitlines()
+    assert not any(line.startswith("/") for line in lines)
+
+
+def test_a_file_in_the_current_folder_does_not_take_the_place_of_a_video():
+    task = write_set("sets/t", GOOD, [("a.mp4", "open"), ("v[1].mp4", "shut")])
+    write("a.mp4", "another")
+    write("v1.mp4", "another")
+    assert import_vista.main([task, "-o", "sets"]) == 0
+    assert read_back("sets", "t")[1] == real(("sets/a.mp4", "open"), ("sets/v[1].mp4", "shut"))
+
+
+def test_videos_are_looked_up_in_the_folder_that_is_named():
+    task = write_set("tasks/t", GOOD, [("x/a.mp4", "open")])
+    write("videos/x/a.mp4")
+    assert import_vista.main([task, "-o", "out", "--video-dir", "videos"]) == 0
+    assert read_back("out", "t")[1] == real(("videos/x/a.mp4", "open"))
+
+
+# As the public data set has them, and what a list has its own reading of.
+LINES = st.text(max_size=12) | st.text("[]# \n\rab\u2028\x1c", max_size=5)
+TEXTS = LINES | st.sampled_from(["baseline", "label_0", "[a] b", "a [b]", "yes", "1", "null", "~"])
+
+
+def survives(prompts, baseline):
+    """Whether a list that is written without a thought is read as it was meant."""
+    groups = prompts if baseline is None else prompts | {"baseline": baseline}
+    meant = [(prompt.strip(), label.strip()) for label, prompt in groups.items()]
+    if len(dict.fromkeys(group for _, group in meant)) < len(prompts) + (baseline is not None):
+        return False
+    text = "\n".join(f"[{group}]\n{prompt}" for prompt, group in meant)
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            read = read_prompts(write(Path(folder) / "list.txt", text))
+        except InputError:
+            return False
+    return [(prompt.text, prompt.group) for prompt in read] == meant
+
+
+@given(prompts=st.dictionaries(TEXTS, TEXTS, min_size=1, max_size=4), baseline=st.none() | TEXTS)
+@example(prompts={"[a": "b]", "#": "]["}, baseline="[")
+@example(prompts={"a": "[b]"}, baseline=None)
+def test_all_that_a_list_can_hold_comes_back(prompts, baseline):
+    with tempfile.TemporaryDirectory() as folder:
+        content = {"label_prompts": prompts, "prompt_baseline": baseline}
+        videos = [(f"{n}.mp4", label) for n, label in enumerate(prompts)]
+        task = write_set(f"{folder}/t", yaml.safe_dump(content), videos)
+        status = import_vista.main([task, "-o", f"{folder}/out"])
+        if "baseline" in {label.strip() for label in prompts} or not survives(prompts, baseline):
+            assert status == 2 and not os.path.exists(f"{folder}/out")
+            return
+        assert status == 0
+        expected = [(prompt.strip(), label.strip()) for label, prompt in prompts.items()]
+        if baseline is not None:
+            expected.append((baseline.strip(), "baseline"))
+        found, trajectories = read_back(f"{folder}/out", "t")
+        # safe_dump sorts the labels
+        assert sorted(found) == sorted(expected)
+        assert sorted(trajectories) == sorted(
+            (os.path.realpath(f"{folder}/{name}"), label.strip()) for name, label in videos
+        )
+
+
+@given(text=st.binary(max_size=60) | st.text("{}[]:,-'\"\\ \n|>&*!%@?~<ax0U", max_size=30))
+def test_whatever_the_files_hold_there_is_a_sentence(text):
+    with tempfile.TemporaryDirectory() as folder:
+        task = write_set(f"{folder}/t")
+        for path in (task, f"{folder}/t_data.json"):
+            write(path, text)
+        assert import_vista.main([task, "-o", f"{folder}/out"]) == 2
