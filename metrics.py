@@ -1,0 +1,228 @@
+"""Can the model tell the behaviours apart? Figures of labelled scores, with their intervals.
+
+Scores are [N, G]: N trajectories by G prompt groups; labels are int [N], the right group of each.
+Everything that is resampled is computed for all resamples at once: a resample is a row of weights,
+how often each trajectory was drawn. Ties count against the model: a right prompt stands behind all
+that score as high. (AUC, whose chance is one half, counts a tie as half, as is usual.)
+"""
+
+import numpy as np
+
+from similarity import membership
+
+N_RESAMPLES = 2000
+MIN_COUNT = 5  # trajectories of a behaviour; with fewer, its interval says little
+APART = 0.9  # the AUC from which on a behaviour counts as told apart
+
+
+def measure(scores: np.ndarray, labels: np.ndarray, seed: int = 0) -> dict[str, dict[str, float]]:
+    """Figures by name, each with its value, its 95 % bootstrap interval over trajectories (`low`,
+    `high`), and what chance and always answering the commonest label would get.
+
+    top1, top3: accuracy. macro_f1: as scikit-learn defines it. mean_average_precision: of the
+    trajectories that each prompt brings up, over prompts. trajectory_to_prompt and
+    prompt_to_trajectory: retrieval, as recall_at_1, _5, _10, median_rank and mean_reciprocal_rank
+    of the first right one.
+    """
+    rng = np.random.default_rng(seed)
+    n, n_groups = scores.shape
+    once = np.ones((1, n))
+    values = resampled_figures(scores, labels, once)
+    drawn = resampled_figures(scores, labels, resamples(n, rng))
+    n_draws = int(np.clip(100_000 // scores.size, 5, 200))
+    by_chance = [resampled_figures(rng.random(scores.shape), labels, once) for _ in range(n_draws)]
+    counts = np.bincount(labels, minlength=n_groups)
+    order = np.argsort(-counts, kind="stable").argsort()  # the commonest first, without ties
+    commonest = resampled_figures(np.tile(-order, (n, 1)), labels, once)
+    return {
+        name: interval(value[0], drawn[name])
+        | {
+            "chance": float(np.mean([figures[name] for figures in by_chance])),
+            "commonest": float(commonest[name][0]),
+        }
+        for name, value in values.items()
+    }
+
+
+def differences(scores: np.ndarray, others: np.ndarray, labels: np.ndarray, seed: int = 0) -> dict:
+    """How much higher each figure of `measure` is with other scores [N, G'] of the same
+    trajectories, with its 95 % interval: both are drawn together (paired bootstrap)."""
+    once = np.ones((1, len(labels)))
+    weights = resamples(len(labels), np.random.default_rng(seed))
+    values, drawn = (
+        [resampled_figures(s, labels, drawn_weights) for s in (scores, others)]
+        for drawn_weights in (once, weights)
+    )
+    return {
+        name: interval(values[1][name][0] - values[0][name][0], drawn[1][name] - drawn[0][name])
+        for name in values[0]
+    }
+
+
+def resamples(n: int, rng: np.random.Generator) -> np.ndarray:
+    """Weights [N_RESAMPLES, n]: how often each of n is drawn, n times with replacement."""
+    drawn = rng.integers(n, size=(N_RESAMPLES, n)) + n * np.arange(N_RESAMPLES)[:, None]
+    return np.bincount(drawn.ravel(), minlength=N_RESAMPLES * n).reshape(-1, n).astype(float)
+
+
+def interval(value, drawn) -> dict[str, float]:
+    """A figure and the middle 95 % of what resampling gave, leaving out what was undefined."""
+    low, high = np.nanpercentile(drawn, [2.5, 97.5])
+    return {"value": float(value), "low": float(low), "high": float(high)}
+
+
+def resampled_figures(scores, labels, weights):
+    """The figures of `measure` for each row of weights [R, N]: name -> float64 [R]."""
+    total = weights.sum(1)
+    ranks = ranks_of_right(scores, labels)
+    figures = {"top1": weights @ (ranks <= 1) / total, "top3": weights @ (ranks <= 3) / total}
+    figures["macro_f1"] = macro_f1(scores, labels, weights)
+    precisions, first = ranked_trajectories(scores, labels, weights)  # [R, G] each
+    figures["mean_average_precision"] = np.nanmean(precisions, 1)
+    for way, how_many, reciprocal, middle in (
+        (
+            "trajectory_to_prompt",
+            lambda k: weights @ (ranks <= k) / total,
+            weights @ (1 / ranks) / total,
+            weighted_median(ranks, weights),
+        ),
+        (
+            "prompt_to_trajectory",
+            lambda k: np.nanmean(np.where(np.isnan(first), np.nan, first <= k), 1),
+            np.nanmean(1 / first, 1),
+            np.nanmedian(first, 1),
+        ),
+    ):
+        figures |= {f"{way}_recall_at_{k}": how_many(k) for k in (1, 5, 10)}
+        figures |= {f"{way}_median_rank": middle, f"{way}_mean_reciprocal_rank": reciprocal}
+    return figures
+
+
+def ranks_of_right(scores, labels):
+    """The rank of each trajectory's right prompt among all prompts, 1 is best. int64 [N]"""
+    right = scores[np.arange(len(labels)), labels]
+    return (scores >= right[:, None]).sum(1)
+
+
+def answers(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """The prompt group with the highest score, a wrong one if it is as high. int64 [N]"""
+    wrong = np.array(scores, np.float64)
+    wrong[np.arange(len(labels)), labels] = -np.inf
+    return np.where(ranks_of_right(scores, labels) == 1, labels, wrong.argmax(1))
+
+
+def macro_f1(scores, labels, weights):
+    """The mean over all groups that are the label or the answer of any trajectory. [R]"""
+    n_groups = scores.shape[1]
+    answered = answers(scores, labels)
+    hits, truth, given = (
+        weights @ (values[:, None] == np.arange(n_groups))
+        for values in (np.where(answered == labels, labels, -1), labels, answered)
+    )
+    present = truth + given > 0
+    f1 = 2 * hits / np.where(present, truth + given, 1)
+    return (f1 * present).sum(1) / present.sum(1)
+
+
+def ranked_trajectories(scores, labels, weights):
+    """For each prompt group: the average precision of the trajectories it brings up, and the rank
+    of the first right one. Two [R, G], NaN where no right trajectory was drawn."""
+    shape = (len(weights), scores.shape[1])
+    precisions, first = np.full(shape, np.nan), np.full(shape, np.nan)
+    for group in np.unique(labels):
+        right = labels == group
+        above = scores[:, group, None] >= scores[right, group]  # [N, K], ties included
+        n_right, n_above = weights @ (above & right[:, None]), weights @ above  # [R, K]
+        drawn = weights[:, right]  # [R, K]
+        n_drawn = drawn.sum(1)
+        any_drawn = n_drawn > 0
+        precision = (drawn * n_right / np.where(n_above > 0, n_above, 1)).sum(1)
+        precisions[any_drawn, group] = precision[any_drawn] / n_drawn[any_drawn]
+        ranks = np.where(drawn > 0, 1 + n_above - n_right, np.inf).min(1)
+        first[any_drawn, group] = ranks[any_drawn]
+    return precisions, first
+
+
+def weighted_median(values, weights):
+    """The median of values [N], each as often as its weight says, for each row of weights. [R]"""
+    order = np.argsort(values, kind="stable")
+    up_to = weights[:, order].cumsum(1)  # [R, N]
+    middle = weights.sum(1, keepdims=True) / 2
+    below, above = (up_to >= middle).argmax(1), (up_to > middle).argmax(1)
+    return (values[order][below] + values[order][above]) / 2
+
+
+def auc(scores: np.ndarray, columns: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """The probability that a right trajectory is scored above a wrong one, ties as half.
+
+    scores: [N, P]; columns: int [P], the group that each column stands for; labels: int [N].
+    Returns float64 [P], NaN where all trajectories are right or none is.
+    """
+    areas = np.full(len(columns), np.nan)
+    for column, group in enumerate(columns):
+        right, wrong = scores[labels == group, column], scores[labels != group, column]
+        if len(right) and len(wrong):
+            wrong = np.sort(wrong)
+            below, up_to = (np.searchsorted(wrong, right, side) for side in ("left", "right"))
+            areas[column] = (below + up_to).mean() / 2 / len(wrong)
+    return areas
+
+
+def confusion(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """How many trajectories of each group (rows) were taken for each (columns). int64 [G, G]"""
+    counts = np.zeros((scores.shape[1],) * 2, np.int64)
+    np.add.at(counts, (labels, answers(scores, labels)), 1)
+    return counts
+
+
+def margins(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Right prompt minus best wrong prompt, for each trajectory. float64 [N]; inf if there is only
+    one prompt."""
+    wrong = np.array(scores, np.float64)
+    right = wrong[np.arange(len(labels)), labels]
+    wrong[np.arange(len(labels)), labels] = -np.inf
+    return right - wrong.max(1)
+
+
+def behaviours(scores: np.ndarray, labels: np.ndarray, names: list[str], seed: int = 0) -> list:
+    """For each group that has trajectories: its name, count, accuracy with its interval, AUC, and
+    what it was taken for, most often first."""
+    weights = resamples(len(labels), np.random.default_rng(seed))
+    of_group = membership(labels)
+    correct = ranks_of_right(scores, labels) == 1
+    with np.errstate(invalid="ignore"):  # a group that was not drawn
+        drawn = weights @ (of_group * correct[:, None]) / (weights @ of_group)  # [R, G]
+    counts = confusion(scores, labels)
+    areas = auc(scores, np.arange(scores.shape[1]), labels)
+    found = []
+    for group in np.unique(labels):
+        row = counts[group]
+        others = [j for j in np.argsort(-row, kind="stable") if j != group and row[j]]
+        found.append(
+            {
+                "name": names[group],
+                "count": int(row.sum()),
+                "accuracy": interval(row[group] / row.sum(), drawn[:, group]),
+                "auc": None if np.isnan(areas[group]) else float(areas[group]),
+                "taken_for": [{"name": names[j], "count": int(row[j])} for j in others],
+            }
+        )
+    return found
+
+
+def sensitivity(areas: np.ndarray, columns: np.ndarray, prompts: list[str], names: list[str]):
+    """For each group: its best, median and worst phrasing, by AUC.
+
+    areas: [P], as `auc` gives them for single prompts; columns: int [P], their groups.
+    """
+    found = {}
+    for group in np.unique(columns):
+        members = [j for j in np.flatnonzero(columns == group) if not np.isnan(areas[j])]
+        if members:
+            members.sort(key=lambda j: -areas[j])
+            chosen = {"best": 0, "median": len(members) // 2, "worst": -1}
+            found[names[group]] = {
+                which: {"prompt": prompts[members[i]], "auc": float(areas[members[i]])}
+                for which, i in chosen.items()
+            }
+    return found

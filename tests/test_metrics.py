@@ -1,0 +1,146 @@
+"""The figures against scikit-learn, against cases counted by hand, and against their own laws."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from sklearn.metrics import average_precision_score, confusion_matrix, f1_score, roc_auc_score
+
+import metrics
+from metrics import answers, auc, behaviours, confusion, margins, measure, ranks_of_right
+
+# four trajectories, three prompts; trajectory 2 is wrong, trajectory 3 a tie
+SCORES = np.array([[0.9, 0.1, 0.2], [0.3, 0.8, 0.1], [0.7, 0.2, 0.6], [0.5, 0.1, 0.5]])
+LABELS = np.array([0, 1, 2, 0])
+
+
+@st.composite
+def cases(draw, distinct=False):
+    n, n_groups = draw(st.integers(1, 12)), draw(st.integers(2, 5))
+    few = st.integers(-3, 3)
+    scores = draw(arrays(np.int64, (n, n_groups), elements=few)).astype(float)
+    if distinct:
+        scores = draw(st.permutations(range(n * n_groups)))
+        scores = np.array(scores, float).reshape(n, n_groups)
+    labels = draw(arrays(np.int64, n, elements=st.integers(0, n_groups - 1)))
+    return scores, labels
+
+
+def values(scores, labels):
+    figures = metrics.resampled_figures(scores, labels, np.ones((1, len(labels))))
+    return {name: figure[0] for name, figure in figures.items()}
+
+
+def test_by_hand():
+    assert ranks_of_right(SCORES, LABELS).tolist() == [1, 1, 2, 2]
+    assert answers(SCORES, LABELS).tolist() == [0, 1, 0, 2]
+    found = values(SCORES, LABELS)
+    assert found["top1"] == 0.5 and found["top3"] == 1
+    # hits, labels, answers of the groups: 1 2 2, 1 1 1, 0 1 1
+    assert found["macro_f1"] == pytest.approx((0.5 + 1 + 0) / 3)
+    # prompt 0 brings 0 2 3 1, of which 0 and 3 are right; prompts 1 and 2 bring theirs first
+    expected = [(1 + 2 / 3) / 2, 1, 1]
+    assert found["mean_average_precision"] == pytest.approx(np.mean(expected))
+    assert found["prompt_to_trajectory_recall_at_1"] == 1
+    assert found["trajectory_to_prompt_recall_at_1"] == 0.5
+    assert found["trajectory_to_prompt_median_rank"] == 1.5
+    assert found["trajectory_to_prompt_mean_reciprocal_rank"] == 0.75
+    assert margins(SCORES, LABELS) == pytest.approx([0.7, 0.5, -0.1, 0])
+    assert confusion(SCORES, LABELS).tolist() == [[1, 0, 1], [0, 1, 0], [1, 0, 0]]
+    assert auc(SCORES, np.arange(3), LABELS) == pytest.approx([3 / 4, 1, 1])
+
+
+def test_of_equals_the_right_one_stands_last():
+    scores = np.zeros((3, 4))
+    labels = np.array([0, 1, 2])
+    found = values(scores, labels)
+    assert found["top1"] == found["top3"] == found["macro_f1"] == 0
+    assert found["prompt_to_trajectory_median_rank"] == 3
+    assert found["mean_average_precision"] == pytest.approx(1 / 3)
+    assert auc(scores, np.arange(4), labels)[:3].tolist() == [0.5] * 3
+
+
+@given(cases())
+def test_as_scikit_learn_has_it(case):
+    scores, labels = case
+    found, answered = values(scores, labels), answers(scores, labels)
+    assert found["macro_f1"] == pytest.approx(
+        f1_score(labels, answered, average="macro", zero_division=0)
+    )
+    everything = np.arange(scores.shape[1])
+    assert np.array_equal(
+        confusion(scores, labels), confusion_matrix(labels, answered, labels=everything)
+    )
+    present = np.unique(labels)
+    expected = [average_precision_score(labels == g, scores[:, g]) for g in present]
+    assert found["mean_average_precision"] == pytest.approx(np.mean(expected))
+    areas = auc(scores, everything, labels)
+    for group in everything:
+        if 0 < (labels == group).sum() < len(labels):
+            assert areas[group] == pytest.approx(roc_auc_score(labels == group, scores[:, group]))
+        else:
+            assert np.isnan(areas[group])
+
+
+@given(cases(), st.randoms(use_true_random=False))
+def test_a_weight_is_a_repetition(case, random):
+    scores, labels = case
+    weights = np.array([random.randint(0, 3) for _ in labels])
+    weights[0] += 1
+    once = metrics.resampled_figures(scores, labels, weights[None].astype(float))
+    repeated = values(np.repeat(scores, weights, 0), np.repeat(labels, weights))
+    assert {name: figure[0] for name, figure in once.items()} == pytest.approx(repeated)
+
+
+@given(cases(distinct=True), st.randoms(use_true_random=False))
+def test_order_and_scale_play_no_part(case, random):
+    scores, labels = case
+    rows = random.sample(range(len(labels)), len(labels))
+    columns = random.sample(range(scores.shape[1]), scores.shape[1])
+    moved = 2 * scores[rows][:, columns] - 5
+    new_name = np.argsort(columns)  # where each old group stands now
+    assert values(moved, new_name[labels[rows]]) == pytest.approx(values(scores, labels))
+
+
+@given(cases())
+@settings(max_examples=20)
+def test_every_figure_lies_in_its_interval_or_the_interval_is_honest(case):
+    scores, labels = case
+    for name, figure in measure(scores, labels).items():
+        assert np.isfinite(list(figure.values())).all(), name
+        assert figure["low"] <= figure["high"]
+
+
+def test_intervals_are_those_of_plain_resampling():
+    rng = np.random.default_rng(5)
+    labels = np.repeat(np.arange(4), 15)
+    scores = rng.normal(size=(60, 4)) + 1.2 * (labels[:, None] == np.arange(4))
+    found = measure(scores, labels)["top1"]
+    correct = ranks_of_right(scores, labels) == 1
+    drawn = [correct[rng.integers(60, size=60)].mean() for _ in range(4000)]
+    assert [found["low"], found["high"]] == pytest.approx(
+        np.percentile(drawn, [2.5, 97.5]).tolist(), abs=0.02
+    )
+    assert found["chance"] == pytest.approx(0.25, abs=0.03)
+    assert found["commonest"] == 0.25
+    assert measure(scores, labels) == measure(scores, labels)  # seeded
+
+
+def test_commonest_is_the_share_of_the_commonest():
+    labels = np.array([2, 2, 2, 0, 1])
+    found = measure(np.eye(3)[labels], labels)
+    assert found["top1"]["value"] == 1 and found["top1"]["commonest"] == 0.6
+
+
+def test_one_trajectory_and_one_group():
+    found = measure(np.array([[0.2, 0.1]]), np.array([0]))
+    assert found["top1"]["value"] == found["top1"]["low"] == 1
+    (behaviour,) = behaviours(np.array([[0.2, 0.1]]), np.array([0]), ["a", "b"])
+    assert behaviour["auc"] is None and behaviour["taken_for"] == []
+
+
+def test_a_thousand_by_a_hundred():
+    rng = np.random.default_rng(0)
+    found = measure(rng.normal(size=(1000, 100)), rng.integers(100, size=1000))
+    assert found["top1"]["low"] < found["top1"]["chance"] < found["top1"]["high"]
