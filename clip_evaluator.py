@@ -19,6 +19,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import evaluator
+from arguments import whole_number
 from texts import unseen
 from weights import WeightsError, check_finite, check_weights, from_hub, read, sha256
 
@@ -136,7 +137,7 @@ class ClipModel:
         problems = []
         if args.n_frames is None:
             args.n_frames = ClipModel.n_frames
-        args.n_frames = evaluator.whole_number(args, "n_frames", 1, 1024, problems)
+        args.n_frames = whole_number(args, "n_frames", 1, 1024, problems)
         if args.pretrained is None and args.model == MODEL:
             args.pretrained = PRETRAINED
         return problems + wrong_names(args.model, args.pretrained)

@@ -1,23 +1,23 @@
-"""The command line and the run that all evaluators share: it calls the stages in their order.
+"""The run that all evaluators share: it calls the stages in their order.
 
 Start-up matters: what is heavy to import is imported when the inputs have been checked.
 """
 
-import argparse
+import importlib
 import io
 import os
 import platform
-import re
 import signal
 import sys
+import threading
 import time
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
 
-from inputs import InputError, read_prompts, read_trajectories, short_names
+from arguments import BASELINE, check_inputs, parse_arguments
+from inputs import InputError, Prompt, short_names
 
-PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 PACKAGES = ("torch", "numpy", "av", "seaborn", "matplotlib")  # whose versions run.json names
 PROGRESS_EVERY = 10  # seconds between progress lines where standard error is no terminal
 
@@ -47,106 +47,6 @@ def main(model_class, description: str, argv: list[str] | None = None) -> int:
         return 130
 
 
-def parse_arguments(model_class, description, argv):
-    parser = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "-t",
-        "--trajectories-path",
-        metavar="FILE",
-        help="trajectory list: a video file, folder or glob pattern a line",
-    )
-    parser.add_argument("-p", "--prompts-path", metavar="FILE", help="prompt list: a prompt a line")
-    parser.add_argument(
-        "-e", "--experiment-id", metavar="NAME", help="what the results are called: NAME.png, NAME/"
-    )
-    parser.add_argument(
-        "-o",
-        "--output-dir",
-        metavar="DIR",
-        default="evaluation_results",
-        help="folder for the results (default: evaluation_results)",
-    )
-    parser.add_argument(
-        "-v",
-        "--verbose",
-        action="store_true",
-        help="tell what was sampled from which video, shapes, device and times",
-    )
-    parser.add_argument(
-        "--n-frames",
-        metavar="N",
-        help=f"frames sampled from each video (default: {model_class.n_frames})",
-    )
-    parser.add_argument(
-        "--batch-size",
-        metavar="N",
-        help="videos embedded at a time (default: 1 on a CPU, 8 on a GPU)",
-    )
-    parser.add_argument(
-        "--device",
-        default="auto",
-        help="auto, cpu, cuda, cuda:N or mps (default: auto, the best there is)",
-    )
-    parser.add_argument(
-        "--precision",
-        default="auto",
-        help="auto, float32, bfloat16 or float16, for the videos (default: auto, 16 bits on a GPU "
-        "that is fast at it, else float32)",
-    )
-    model_class.add_arguments(parser)
-    return parser.parse_args(argv)
-
-
-def check_inputs(model_class, args):
-    """The prompts and the trajectories; raises InputError with all that is wrong with the
-    arguments and the lists."""
-    from results import check_destination
-
-    problems = model_class.check_arguments(args)
-    if args.batch_size is not None:
-        args.batch_size = whole_number(args, "batch_size", 1, 4096, problems)
-    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d|:[1-9]\d)?", args.device, re.ASCII):
-        problems.append(f"--device {args.device}: takes auto, cpu, cuda, cuda:N or mps")
-    if args.precision not in PRECISIONS:
-        problems.append(f"--precision {args.precision}: takes {', '.join(PRECISIONS)}")
-    if args.experiment_id is None:
-        problems.append("-e NAME is missing: what shall the results be called?")
-    else:
-        problems += check_destination(args.output_dir, args.experiment_id)
-    lists = []
-    for path, read, missing in (
-        (args.prompts_path, read_prompts, "-p FILE is missing: the list of prompts, one a line"),
-        (
-            args.trajectories_path,
-            read_trajectories,
-            "-t FILE is missing: the list of trajectories, one a line",
-        ),
-    ):
-        try:
-            if path is None:
-                raise InputError([missing])
-            lists.append(read(path))
-        except InputError as error:
-            problems += error.problems
-    if problems:
-        raise InputError(problems)
-    prompts, trajectories = lists
-    return prompts, trajectories
-
-
-def whole_number(args, name, low, high, problems, even=False):
-    """The argument `name` as a whole number; what is wrong with it is added to the problems."""
-    text = str(getattr(args, name))
-    number = int(text) if re.fullmatch(r"-?\d{1,9}", text, re.ASCII) else None
-    if number is None or not low <= number <= high or (even and number % 2):
-        kind = "an even number" if even else "a whole number"
-        option = "--" + name.replace("_", "-")
-        problems.append(f"{option} {text}: takes {kind} from {low} to {high}")
-    return number
-
-
 def run(model_class, args, prompts, trajectories) -> int:
     """From checked inputs to files on disk; returns the exit status."""
     started, seconds = datetime.now(UTC), {}
@@ -165,6 +65,9 @@ def run(model_class, args, prompts, trajectories) -> int:
         tell(f"{model.description}, on {model.device} in {described['precision']}")
         tell(", ".join(f"{name} {value}" for name, value in model.preparation.items()))
 
+    # What draws takes seconds to import: beside the videos, which mostly run outside of Python.
+    threading.Thread(target=importlib.import_module, args=("report",), daemon=True).start()
+
     texts = [prompt.text for prompt in prompts]
     text_warnings = model.check_texts(texts)
     for prompt, messages in zip(prompts, text_warnings):
@@ -179,29 +82,38 @@ def run(model_class, args, prompts, trajectories) -> int:
         with timed(seconds, "videos"):
             embedded = embed_trajectories(model, paths, args.batch_size)
             for answer, path in zip(with_progress(embedded, len(paths)), paths):
-                report(path, answer, model, args.verbose)
+                tell_of_video(path, answer, model, args.verbose)
                 answers.append(answer)
     except OutOfMemoryError:
         tell(f"{model.device} is out of memory: give a smaller --batch-size; nothing was written")
         return 1
-    usable = [(p, a) for p, a in zip(paths, answers) if not isinstance(a, Exception)]
+    usable = [(t, a) for t, a in zip(trajectories, answers) if not isinstance(a, Exception)]
     errors = [answer for answer in answers if isinstance(answer, Exception)]
     if not usable:
         tell("none of the videos could be used; nothing was written")
         return 1
-    usable_paths = [path for path, _ in usable]
 
     with timed(seconds, "figure"):
-        from figures import as_png, heatmap
-        from similarity import cosine_similarity
+        import numpy as np
 
-        similarities = cosine_similarity(
-            [answer.embedding for _, answer in usable], text_embeddings
+        from report import Entry, report
+        from results import as_json, write_results
+        from verdict import table
+
+        similarities, columns, label = compare(
+            args, np.stack([answer.embedding for _, answer in usable]), text_embeddings, prompts
         )
+        shown = short_names([trajectory.path for trajectory, _ in usable])
+        rows = [
+            Entry(trajectory.path.as_posix(), name, trajectory.group)
+            for (trajectory, _), name in zip(usable, shown)
+        ]
+        columns = [Entry(column.text, column.text, column.group) for column in columns]
+        short, *_ = model.description.split(",")
         title = f"{args.experiment_id}\n{model.description}, {model.n_frames} frames"
-        picture = as_png(heatmap(similarities, short_names(usable_paths), texts, title))
-
-    from results import write_results
+        if label != "cosine similarity":
+            title += f"\n{label}"
+        picture, files, verdict = report(similarities, rows, columns, title, label, short)
 
     record = {
         "experiment": args.experiment_id,
@@ -210,21 +122,21 @@ def run(model_class, args, prompts, trajectories) -> int:
         "versions": {"python": platform.python_version()}
         | {package: version(package) for package in (*PACKAGES, *model.packages)},
         **describe_model(model),
+        "similarity": label,
         "prompts": [
             {"text": prompt.text, "group": prompt.group, "warnings": messages}
             for prompt, messages in zip(prompts, text_warnings)
         ],
+        "columns": [{"prompt": column.name, "group": column.group} for column in columns],
         "trajectories": [
             {"path": trajectory.path.as_posix(), "group": trajectory.group, **describe_clip(answer)}
             for trajectory, answer in zip(trajectories, answers)
         ],
         "seconds": {stage: round(duration, 3) for stage, duration in seconds.items()},
     }
-    names = [path.as_posix() for path in usable_paths]
+    files["run.json"] = as_json(record)
     try:
-        written = write_results(
-            args.output_dir, args.experiment_id, similarities, names, texts, picture, record
-        )
+        written = write_results(args.output_dir, args.experiment_id, picture, files)
     except OSError as error:
         tell(f"the results could not be written to {args.output_dir}: {error}")
         return 1
@@ -235,8 +147,55 @@ def run(model_class, args, prompts, trajectories) -> int:
         tell(f"left out, as they could not be used ({len(errors)} of {len(answers)}):")
         for error in errors:
             tell(f"  {error}")
+    if verdict:
+        tell(table(verdict))
     print(written)
     return 1 if errors else 0
+
+
+def compare(args, videos, texts, prompts):
+    """Embeddings to similarities, as the arguments ask.
+
+    videos [N, D], texts: [P, D], one for each of the prompts. Returns float32 [N, P'], the prompts
+    that are its columns, and what its numbers are. The baseline is no column; with --ensemble
+    mean-embedding a group of prompts is one.
+    """
+    import numpy as np
+
+    import similarity
+
+    baseline = texts[[prompt.group == BASELINE for prompt in prompts]]
+    texts = texts[[prompt.group != BASELINE for prompt in prompts]]
+    prompts = [prompt for prompt in prompts if prompt.group != BASELINE]
+    if args.ensemble == "mean-embedding":
+        groups = {prompt.group: prompt.line for prompt in reversed(prompts)}
+        names = list(dict.fromkeys(prompt.group for prompt in prompts))
+        members = [texts[[prompt.group == name for prompt in prompts]] for name in names]
+        texts = np.stack([similarity.mean_direction(embeddings) for embeddings in members])
+        prompts = [Prompt(name, name, groups[name]) for name in names]
+    if args.similarity == "cosine":
+        similarities, label = similarity.cosine_similarity(videos, texts), "cosine similarity"
+    else:
+        function = {
+            "projection": similarity.projection_similarity,
+            "goal-baseline": similarity.goal_baseline_similarity,
+        }[args.similarity]
+        baseline = similarity.mean_direction(baseline)
+        similarities = function(videos, texts, baseline, args.alpha)
+        label = f"{args.similarity} similarity, alpha {args.alpha:g}"
+    if args.normalize:
+        for column in np.flatnonzero(similarity.is_flat(similarities)):
+            tell(f'warning: "{prompts[column].text}" has the same similarity to all trajectories')
+    if args.normalize == "prompt":
+        similarities = similarity.standardize_prompts(similarities)
+        label += ", standardised for each prompt"
+    if args.normalize == "vista":
+        similarities = similarity.rescale_as_vista(similarities)
+        label += ", rescaled as ViSTa does"
+    if args.softmax is not None:
+        similarities = similarity.softmax(similarities, args.softmax)
+        label += f", softmax at temperature {args.softmax:g}"
+    return similarities, prompts, label
 
 
 def warn_of_repeats(list_path, trajectories) -> None:
@@ -251,7 +210,7 @@ def warn_of_repeats(list_path, trajectories) -> None:
             )
 
 
-def report(path, answer, model, verbose) -> None:
+def tell_of_video(path, answer, model, verbose) -> None:
     """What is to be said of one video at once."""
     if isinstance(answer, Exception):
         tell(f"error: {answer}")

@@ -13,22 +13,37 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from PIL import Image
 
 MAX_ROWS = 400  # more do not make a picture
 MAX_NUMBERED = (60, 30)  # rows, columns: above these the cells hold no numbers
 MAX_PIXELS = 20_000  # of either side of the picture
+MAX_PANELS = 48  # of bars
 COLOURS = "viridis"  # sequential, safe for colour-blind readers
+RIGHT, OTHER = "#d55e00", "#9aa5b1"  # bars: the group's own name, any other
 
 
 @style.context("default")  # whatever the user's matplotlibrc says
 def heatmap(
-    similarities: np.ndarray, trajectories: list[str], prompts: list[str], title: str
+    similarities: np.ndarray,
+    trajectories: list[str],
+    prompts: list[str],
+    title: str,
+    label: str = "cosine similarity",
+    *,
+    note: str = "outlined: the best prompt of each trajectory",
+    number_format: str = ".3f",
+    deviations: np.ndarray | None = None,
+    row_groups: list | None = None,
+    column_groups: list | None = None,
 ) -> Figure:
-    """A heatmap of cosine similarities, trajectories down, prompts across.
+    """A heatmap of similarities, trajectories (or groups of them) down, prompts across.
 
-    similarities: [N, P], finite. The best prompt of each row is outlined, equals all of them.
-    Above 60 rows or 30 columns the cells hold no numbers; above 400 rows only the 400 rows with
-    the highest maximum are drawn, in their order, and the title says so.
+    similarities: [N, P], finite; label says what they are. The best prompt of each row is outlined,
+    equals all of them, and note says so. deviations: [N, P], written beneath the numbers.
+    row_groups, column_groups: the group of each row and column; a line is drawn where it changes.
+    Above 60 rows or 30 columns the cells hold no numbers; above 400 rows only the 400 rows with the
+    highest maximum are drawn, in their order, and the title says so.
     """
     n_all = len(similarities)
     title = "\n".join(fold(line, 100, max_lines=2) for line in title.splitlines())
@@ -36,6 +51,7 @@ def heatmap(
         strongest = np.sort(np.argsort(-similarities.max(1), kind="stable")[:MAX_ROWS])
         similarities = similarities[strongest]
         trajectories = [trajectories[i] for i in strongest]
+        row_groups = row_groups and [row_groups[i] for i in strongest]
         title += (
             f"\nthe {MAX_ROWS} of {n_all} trajectories with the strongest similarities; "
             "similarities.csv has all"
@@ -43,6 +59,8 @@ def heatmap(
     n_rows, n_columns = similarities.shape
     numbered = n_rows <= MAX_NUMBERED[0] and n_columns <= MAX_NUMBERED[1]
     cell_width, cell_height = (0.95, 0.42) if numbered else (0.22, 0.16)  # inches
+    if deviations is not None and numbered:
+        cell_height = 0.56
     font_size = 8 if numbered else 7
     width, height = max(cell_width * n_columns, 3), max(cell_height * n_rows, 1.5)
 
@@ -57,17 +75,20 @@ def heatmap(
         similarities,
         ax=ax,
         cbar_ax=bar,
-        cbar_kws={"label": "cosine similarity"},
+        cbar_kws={"label": label},
         cmap=COLOURS,
         vmin=low,
         vmax=high if high > low else low + 1e-3,
         annot=numbered,
-        fmt=".3f",
+        fmt=number_format,
         annot_kws={"size": font_size},
         linewidths=0.5 if numbered else 0,
         xticklabels=False,
         yticklabels=False,
     )
+    if deviations is not None and numbered:
+        write_beneath(ax, deviations, font_size - 2)
+    draw_borders(ax, row_groups, column_groups)
     outline_best(ax, similarities)
 
     text = {"fontsize": font_size, "fontfamily": font_families([title, *trajectories, *prompts])}
@@ -84,7 +105,7 @@ def heatmap(
         ax.set_xticks(np.arange(n_columns) + 0.5, columns, rotation=90, **text)
     ax.tick_params(length=0)
     ax.set_title(title, pad=12, **(text | {"fontsize": 10}))
-    ax.set_xlabel("outlined: the best prompt of each trajectory", fontsize=font_size)
+    ax.set_xlabel(note, fontsize=font_size)
     bar.tick_params(labelsize=font_size)
     return fig
 
@@ -97,6 +118,86 @@ def as_png(figure: Figure) -> bytes:
         warnings.filterwarnings("ignore", message="Glyph")  # a sign that no font has is a box
         figure.savefig(file, format="png", bbox_inches="tight", pad_inches=0.2)
     return file.getvalue()
+
+
+@style.context("default")
+def group_bars(
+    means: np.ndarray,
+    deviations: np.ndarray,
+    trajectory_groups: list[str],
+    prompt_groups: list[str],
+    title: str,
+    label: str = "cosine similarity",
+) -> Figure:
+    """One panel for each trajectory group: the mean similarity with each prompt group as a bar, and
+    its standard deviation as an error bar. The bar of the group's own name is coloured.
+
+    means, deviations: [R, C]. Of more than 48 trajectory groups the first 48 are drawn, and the
+    title says so.
+    """
+    n_all = len(means)
+    title = "\n".join(fold(line, 100, max_lines=2) for line in title.splitlines())
+    if n_all > MAX_PANELS:
+        means, deviations = means[:MAX_PANELS], deviations[:MAX_PANELS]
+        title += f"\nthe first {MAX_PANELS} of {n_all} groups; groups.csv has all"
+    n_across = min(len(means), 4)
+    n_down = -(-len(means) // n_across)
+    height = 0.7 + 0.19 * len(prompt_groups)  # inches of one panel
+    size = np.array((1.6 + 2.6 * n_across, height * n_down))
+    fig = Figure(size, dpi=min(150, MAX_PIXELS / size.max()))
+    FigureCanvasAgg(fig)
+    panels = fig.subplots(n_down, n_across, sharex=True, sharey=True, squeeze=False)
+    fig.subplots_adjust(top=1 - 0.3 / size[1], hspace=0.5 / height, wspace=0.08)
+    text = {"fontsize": 8, "parse_math": False}
+    text["fontfamily"] = font_families([title, *trajectory_groups, *prompt_groups])
+    places = np.arange(len(prompt_groups))
+    for ax, group, mean, deviation in zip(panels.flat, trajectory_groups, means, deviations):
+        colours = [RIGHT if other == group else OTHER for other in prompt_groups]
+        ax.barh(places, mean, xerr=deviation, color=colours, error_kw={"linewidth": 0.8})
+        ax.set_title(fold(shorten(group, 40), 40, 1), **text)
+        ax.axvline(0, color="black", linewidth=0.8)
+    for ax in panels.flat[len(means) :]:
+        ax.set_axis_off()
+    panels[0, 0].invert_yaxis()  # of all, as they share it
+    for ax in panels[:, 0]:
+        ax.set_yticks(places, [fold(shorten(name, 32), 32, 1) for name in prompt_groups], **text)
+    for ax in panels.flat:
+        ax.tick_params(axis="y", length=0)
+    for ax in panels.flat[max(len(means) - n_across, 0) : len(means)]:
+        ax.tick_params(axis="x", labelsize=7, labelbottom=True)
+        ax.set_xlabel(label, fontsize=8)
+    fig.suptitle(title, y=1, va="bottom", **(text | {"fontsize": 10}))
+    return fig
+
+
+def side_by_side(pictures: list[bytes]) -> bytes:
+    """PNG files in one, from left to right, their lower edges on one line."""
+    images = [Image.open(io.BytesIO(picture)).convert("RGB") for picture in pictures]
+    size = sum(image.width for image in images), max(image.height for image in images)
+    canvas, left = Image.new("RGB", size, "white"), 0
+    for image in images:
+        canvas.paste(image, (left, canvas.height - image.height))
+        left += image.width
+    file = io.BytesIO()
+    canvas.save(file, "PNG")
+    return file.getvalue()
+
+
+def write_beneath(ax: Axes, deviations: np.ndarray, font_size: float) -> None:
+    """Standard deviations under the numbers that seaborn wrote, in their colour."""
+    for number, deviation in zip(list(ax.texts), deviations.flat):
+        x, y = number.get_position()
+        number.set_position((x, y - 0.14))
+        style = {"color": number.get_color(), "fontsize": font_size, "ha": "center", "va": "center"}
+        ax.text(x, y + 0.22, f"±{deviation:.3f}", **style)
+
+
+def draw_borders(ax: Axes, row_groups: list | None, column_groups: list | None) -> None:
+    """Lines between groups that stand beside each other."""
+    for groups, line in ((row_groups, ax.axhline), (column_groups, ax.axvline)):
+        for i in range(1, len(groups or ())):
+            if groups[i] != groups[i - 1]:
+                line(i, color="black", linewidth=2.5)
 
 
 def outline_best(ax: Axes, similarities: np.ndarray) -> None:

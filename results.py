@@ -1,13 +1,74 @@
-"""What a run leaves on disk."""
+"""What a run leaves on disk, and what is read of it again."""
 
 import csv
+import io
 import json
 import os
 import tempfile
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
-FILES = ("similarities.csv", "similarities.npy", "run.json")  # in the folder of the experiment
+FILES = (  # in the folder of the experiment
+    *("similarities.csv", "similarities.npy", "run.json"),
+    *("heatmap.png", "groups.png", "groups.csv", "metrics.json", "confusion.png"),  # with groups
+)
+
+
+class ResultsError(Exception):
+    """A folder that does not hold a run's results; the message is meant for the user."""
+
+
+class Results(NamedTuple):
+    """What a run left: similarities, float32 [N, P], and the group or None of each row (a path) and
+    column (a prompt)."""
+
+    name: str
+    model: str
+    label: str
+    similarities: "np.ndarray"  # noqa: F821, NumPy is imported where it is needed
+    trajectories: list[tuple[str, str | None]]
+    prompts: list[tuple[str, str | None]]
+
+
+def read_results(folder: str | Path) -> Results:
+    """Reads the results in a run's folder. Raises ResultsError."""
+    import numpy as np
+
+    folder = Path(folder)
+    try:
+        run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        with open(folder / "similarities.npy", "rb") as file:
+            similarities = np.lib.format.read_array(file, allow_pickle=False)
+        trajectories = [
+            (str(entry["path"]), entry["group"])
+            for entry in run["trajectories"]
+            if "error" not in entry
+        ]
+        prompts = [(str(entry["prompt"]), entry["group"]) for entry in run["columns"]]
+        found = Results(
+            *(str(run[key]) for key in ("experiment", "model", "similarity")),
+            similarities,
+            trajectories,
+            prompts,
+        )
+        groups = [group for _, group in (*trajectories, *prompts)]
+        if not all(group is None or isinstance(group, str) for group in groups):
+            raise ValueError("a group's name is no text")
+        if similarities.shape != (len(trajectories), len(prompts)) or not similarities.size:
+            shape = " by ".join(map(str, similarities.shape))
+            raise ValueError(f"similarities.npy is {shape}, which is not what run.json says")
+        if similarities.dtype.kind != "f" or not np.isfinite(similarities).all():
+            raise ValueError("similarities.npy holds other things than numbers")
+        return found
+    except OSError as error:
+        raise ResultsError(
+            f"{folder}: not the folder of a run's results: {error.filename}: {error.strerror}"
+        ) from None
+    except KeyError as error:
+        raise ResultsError(f"{folder}: run.json has no {error}; run the evaluator again") from None
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ResultsError(f"{folder}: damaged, run the evaluator again: {error}") from None
 
 
 def check_destination(output_dir: str | Path, experiment_id: str) -> list[str]:
@@ -52,52 +113,54 @@ def wrong_name(experiment_id: str) -> str | None:
 
 
 def write_results(
-    output_dir: str | Path,
-    experiment_id: str,
-    similarities,
-    trajectories: list[str],
-    prompts: list[str],
-    heatmap: bytes,
-    run: dict,
+    output_dir: str | Path, experiment_id: str, picture: bytes, files: dict[str, bytes]
 ) -> Path:
-    """Writes the picture, the numbers and run.json, and returns the picture's path.
+    """Writes the picture and the files of the experiment's folder; returns the picture's path.
 
-    similarities: NumPy float32 [N, P]; trajectories and prompts name its rows and columns;
-    heatmap: a PNG file. Everything is written beside its place first and renamed into it at the
+    files: name -> content, of the names in FILES; those that an earlier run left and this one does
+    not have are removed. Everything is written beside its place first and renamed into it at the
     end, so that a failed run leaves the old results as they were. Raises OSError.
     """
-    import numpy as np
-
     output_dir = Path(output_dir)
     folder = output_dir / experiment_id
     output_dir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".writing-", dir=output_dir) as temporary:
         new = Path(temporary)
-        (new / "heatmap.png").write_bytes(heatmap)
-        write_csv(new / "similarities.csv", similarities, trajectories, prompts)
-        np.save(new / "similarities.npy", similarities)
-        write_json(new / "run.json", run)
+        (new / "picture").write_bytes(picture)
+        for name, content in files.items():
+            (new / name).write_bytes(content)
 
         folder.mkdir(exist_ok=True)
         for name in FILES:
-            os.replace(new / name, folder / name)
-        picture = output_dir / f"{experiment_id}.png"
-        os.replace(new / "heatmap.png", picture)
-    return picture
+            if name in files:
+                os.replace(new / name, folder / name)
+            else:
+                (folder / name).unlink(missing_ok=True)
+        path = output_dir / f"{experiment_id}.png"
+        os.replace(new / "picture", path)
+    return path
 
 
-# File names may hold bytes that are no UTF-8; both writers show them as backslash escapes.
+# File names may hold bytes that are no UTF-8; both show them as backslash escapes.
 
 
-def write_csv(path, similarities, trajectories, prompts):
-    """One row per trajectory, one column per prompt; a float32 keeps every digit it has."""
-    with open(path, "w", newline="", encoding="utf-8", errors="backslashreplace") as file:
-        rows = csv.writer(file, lineterminator="\n")
-        rows.writerow(["trajectory", *prompts])
-        rows.writerows([name, *row] for name, row in zip(trajectories, similarities))
+def as_csv(header: list, rows) -> bytes:
+    """A table, header first; a float32 keeps every digit it has."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    return file.getvalue().encode("utf-8", "backslashreplace")
 
 
-def write_json(path, content):
-    with open(path, "w", encoding="utf-8", errors="backslashreplace") as file:
-        json.dump(content, file, indent=2, ensure_ascii=False)
-        file.write("\n")
+def as_json(content) -> bytes:
+    text = json.dumps(content, indent=2, ensure_ascii=False)
+    return f"{text}\n".encode("utf-8", "backslashreplace")
+
+
+def as_npy(array) -> bytes:
+    import numpy as np
+
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import evaluator
+from arguments import whole_number
 from weights import (
     WeightsError,
     by_hand,
@@ -35,8 +36,7 @@ DEMO = {
     "experiment_id": "demo",
     "model_checkpoint_path": str(DEMO_CHECKPOINT),
     "dict_path": "checkpoints/s3d_cheetah_demo_dict.npy",
-    "n_frames": 16,  # as it was trained
-    "size": 112,
+    "size": 112,  # as it was trained
 }
 RESIZES = ("crop", "stretch", "half")
 
@@ -222,9 +222,9 @@ class S3DModel:
         if args.size is not None:
             if args.resize == "half":
                 problems.append("--size: has no meaning with --resize half")
-            args.size = evaluator.whole_number(args, "size", 200, 256, problems, even=True)
+            args.size = whole_number(args, "size", 200, 256, problems, even=True)
         if args.n_frames is not None:
-            args.n_frames = evaluator.whole_number(args, "n_frames", 2, 1024, problems, even=True)
+            args.n_frames = whole_number(args, "n_frames", 2, 1024, problems, even=True)
         defaults = {
             "n_frames": S3DModel.n_frames,
             "size": S3DModel.size,

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import evaluator
+from arguments import whole_number
 from texts import unseen
 from weights import (
     WeightsError,
@@ -169,7 +170,7 @@ class ViCLIPModel:
         problems = []
         if args.n_frames is None:
             args.n_frames = ViCLIPModel.n_frames
-        args.n_frames = evaluator.whole_number(args, "n_frames", 1, 1024, problems)
+        args.n_frames = whole_number(args, "n_frames", 1, 1024, problems)
         if args.resize not in RESIZES:
             problems.append(f"--resize {args.resize}: takes {', '.join(RESIZES)}")
         if args.model_size not in SIZES:

@@ -1,6 +1,12 @@
 """What several test files share."""
 
+import os
 import signal
+
+# Most tests wait for a script of one thread, so several run at once; torch's threads share the
+# cores, and hear of it before torch is imported.
+if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, os.cpu_count() // int(workers))))
 
 import numpy as np
 import pytest

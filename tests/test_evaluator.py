@@ -234,7 +234,7 @@ def test_a_full_disk_leaves_the_old_results(project, small_weights, capsys, monk
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(results, "write_csv", full)
+    monkeypatch.setattr(results.Path, "write_bytes", full)
     lists = ["-t", "trajectories.txt", "-p", "prompts.txt", "-e", "exp", "-o", "out"]
     weights = ["--model-checkpoint-path", str(small_weights / "weights.pth"), "--device", "cpu"]
     quick = ["--n-frames", "2", "--size", "200"]
@@ -327,3 +327,108 @@ def test_halved_odd_sizes_are_named(project, small_weights, tmp_path):
     )
     assert done.returncode == 1
     assert "odd.mp4: half of its size is 50x33, and S3D needs even sides" in done.stderr
+
+
+@pytest.fixture
+def grouped(project, clips):
+    """The project's lists with labels: two behaviours, two phrasings of each, and a baseline."""
+    Path("prompts.txt").write_text(
+        "[open]\nopen door\nopening the door\n[cut]\ncut tomato\ncutting\n[baseline]\na robot\n"
+    )
+    names = {"open": ["long.mp4", "short one.mp4"], "cut": ["走る $x_1$.mkv"]}
+    lines = [line for g in names for line in (f"[{g}]", *(str(clips / n) for n in names[g]))]
+    Path("trajectories.txt").write_text("\n".join(lines))
+    return project
+
+
+def test_groups_end_in_a_verdict(grouped, small_weights):
+    done = evaluate_lists(small_weights)
+    assert (done.returncode, done.stdout) == (0, "out/exp.png\n"), done.stderr
+    assert done.stderr.splitlines()[-1].startswith("S3D tells ")
+    assert sorted(path.name for path in Path("out/exp").iterdir()) == [
+        *("confusion.png", "groups.csv", "groups.png", "heatmap.png", "metrics.json", "run.json"),
+        *("similarities.csv", "similarities.npy"),
+    ]
+    header, _, numbers = read_numbers("out/exp")
+    assert header[1:] == ["open door", "opening the door", "cut tomato", "cutting"]
+    assert numbers.shape == (3, 4)
+    metrics = json.loads(Path("out/exp/metrics.json").read_text(encoding="utf-8"))
+    assert metrics["n_trajectories"] == 3 and metrics["prompt_groups"] == ["open", "cut"]
+    for picture in ("out/exp.png", "out/exp/heatmap.png", "out/exp/groups.png"):
+        assert iio.imread(picture).std() > 10
+
+
+def test_similarities_as_asked(grouped, small_weights):
+    evaluate_lists(small_weights)
+    plain = read_numbers("out/exp")[2]
+    asked = ["--similarity", "goal-baseline", "--alpha", "0.25", "--normalize", "prompt"]
+    done = evaluate_lists(small_weights, *asked, "--ensemble", "mean-embedding")
+    assert done.returncode == 0, done.stderr
+    header, _, numbers = read_numbers("out/exp")
+    assert header[1:] == ["open", "cut"]
+    assert numbers.mean(0) == pytest.approx([0, 0], abs=1e-5)
+    assert numbers.std(0) == pytest.approx([1, 1], abs=1e-5)
+    run = json.loads(Path("out/exp/run.json").read_text(encoding="utf-8"))
+    assert run["similarity"] == (
+        "goal-baseline similarity, alpha 0.25, standardised for each prompt"
+    )
+    assert evaluate_lists(small_weights, "--softmax").returncode == 0
+    expected = np.exp((plain - plain.max(1, keepdims=True)) / 0.01)
+    expected /= expected.sum(1, keepdims=True)
+    assert read_numbers("out/exp")[2] == pytest.approx(expected, abs=1e-3)
+
+
+def test_the_first_of_each_group(grouped, small_weights, clips):
+    assert evaluate_lists(small_weights, "--max-per-group", 1).returncode == 0
+    assert read_numbers("out/exp")[1] == [
+        (clips / name).as_posix() for name in ("long.mp4", "走る $x_1$.mkv")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "messages"),
+    [
+        (["--similarity", "dot"], ["--similarity dot: takes cosine, projection, goal-baseline"]),
+        (["--normalize", "rows"], ["--normalize rows: takes prompt, vista"]),
+        (["--ensemble", "max"], ["--ensemble max: takes mean-similarity, mean-embedding"]),
+        (["--alpha", "0.5"], ["--alpha: has no meaning with --similarity cosine"]),
+        (["--softmax", "0"], ["--softmax 0: takes a number, above 0"]),
+        (["--softmax", "nan"], ["--softmax nan: takes a number, above 0"]),
+        (["--max-per-group", "0"], ["--max-per-group 0: takes a whole number"]),
+        (
+            ["--similarity", "projection", "--alpha", "2"],
+            ["--alpha 2: takes a number, 0 to 1"],
+        ),
+        (
+            ["--softmax", "--normalize", "vista"],
+            ["--softmax: --normalize vista has one of its own"],
+        ),
+        (
+            ["--similarity", "projection", "--ensemble", "mean-embedding", "--max-per-group", "2"],
+            [
+                "prompts.txt: --similarity projection needs a group [baseline]",
+                "prompts.txt: --ensemble mean-embedding needs groups of prompts",
+                "trajectories.txt: --max-per-group needs groups of trajectories",
+            ],
+        ),
+    ],
+)
+def test_what_groups_cannot_give(project, arguments, messages):
+    (project / "checkpoints").mkdir()
+    done = evaluate("-t", "trajectories.txt", "-p", "prompts.txt", "-e", "x", *arguments)
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == len(messages) + 1
+    for message in messages:
+        assert message in done.stderr
+
+
+def test_a_baseline_is_of_prompts(grouped, clips):
+    Path("trajectories.txt").write_text(f"[baseline]\n{clips / 'long.mp4'}\n")
+    Path("prompts.txt").write_text("[baseline]\na robot\n")
+    done = evaluate("-t", "trajectories.txt", "-p", "prompts.txt", "-e", "x")
+    assert done.stderr.splitlines() == [
+        "prompts.txt: holds [baseline] only, and nothing to compare",
+        "trajectories.txt:2: [baseline] is a group of prompts; a group of trajectories needs "
+        "another name",
+        "2 to put right; nothing was run",
+    ]

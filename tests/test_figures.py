@@ -8,9 +8,20 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib.colors import to_hex
 from matplotlib.patches import Rectangle
 
-from figures import MAX_ROWS, as_png, fold, heatmap, shorten
+from figures import (
+    MAX_PANELS,
+    MAX_ROWS,
+    RIGHT,
+    as_png,
+    fold,
+    group_bars,
+    heatmap,
+    shorten,
+    side_by_side,
+)
 
 ODD_NAMES = ["$x_1$ \\frac{a}{b", '<b>&amp;</b> "it\'s"', "開けるロボット", "机器人", "문을"]
 
@@ -133,3 +144,52 @@ def test_fold_keeps_to_its_lines(text, width, max_lines):
     lines = fold(text, width, max_lines).splitlines()
     assert len(lines) <= max_lines
     assert all(len(line) <= width and line.isprintable() for line in lines)
+
+
+def test_deviations_stand_beneath_the_numbers():
+    deviations = np.array([[0.1, 0.25], [0, 0.5]])
+    figure = heatmap(np.eye(2), ["a", "b"], ["p", "q"], "t", deviations=deviations)
+    texts = figure.axes[0].texts
+    deviated = ["±0.100", "±0.250", "±0.000", "±0.500"]
+    assert labels(texts) == ["1.000", "0.000", "0.000", "1.000", *deviated]
+    assert texts[4].get_fontsize() < texts[0].get_fontsize()
+    assert texts[4].get_position()[1] > texts[0].get_position()[1]
+    assert picture(figure).std() > 10
+
+
+def test_lines_between_groups():
+    groups = {"row_groups": [0, 0, 1], "column_groups": [0, 1, 1, 2]}
+    figure = heatmap(np.zeros((3, 4)), list("abc"), list("pqrs"), "t", **groups)
+    lines = sorted(
+        (tuple(line.get_xdata()), tuple(line.get_ydata())) for line in figure.axes[0].lines
+    )
+    assert lines == [((0, 1), (2, 2)), ((1, 1), (0, 1)), ((3, 3), (0, 1))]
+
+
+@pytest.mark.parametrize("n", [1, 3, 12, MAX_PANELS + 2])
+def test_bars_of_groups(n):
+    names = [f"group {i}" for i in range(n)]
+    means = np.random.default_rng(0).normal(size=(n, n))
+    figure = group_bars(means, np.abs(means) / 3, names, names, "exp")
+    panels = [ax for ax in figure.axes if ax.axison]
+    assert len(panels) == min(n, MAX_PANELS)
+    for i, ax in enumerate(panels):
+        assert ax.get_title() == f"group {i}"
+        assert [bar.get_width() for bar in ax.patches] == pytest.approx(means[i].tolist())
+        coloured = [to_hex(bar.get_facecolor()) == RIGHT for bar in ax.patches]
+        assert coloured == [j == i for j in range(n)]
+    assert ("the first 48 of 50 groups" in figure.get_suptitle()) == (n > MAX_PANELS)
+    assert picture(figure).std() > 5
+
+
+def test_odd_names_of_groups():
+    means = np.eye(len(ODD_NAMES))
+    assert picture(group_bars(means, means, ODD_NAMES, ODD_NAMES, "$t$ <b>")).std() > 5
+
+
+def test_side_by_side():
+    pictures = [as_png(draw(n, 2)[1]) for n in (2, 5)]
+    both = iio.imread(side_by_side(pictures))
+    shapes = [iio.imread(png).shape for png in pictures]
+    assert both.shape[0] == max(shape[0] for shape in shapes)
+    assert both.shape[1] == sum(shape[1] for shape in shapes)

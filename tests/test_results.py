@@ -9,7 +9,15 @@ import numpy as np
 import pytest
 
 import results
-from results import check_destination, write_results
+from results import (
+    ResultsError,
+    as_csv,
+    as_json,
+    as_npy,
+    check_destination,
+    read_results,
+    write_results,
+)
 
 NUMBERS = np.array([[0.1, -0.25], [1 / 3, 0.0]], np.float32)
 
@@ -19,8 +27,14 @@ def in_empty_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-def write(experiment="exp", trajectories=("a.mp4", "b.mp4"), prompts=("x", "y")):
-    return write_results("out", experiment, NUMBERS, trajectories, prompts, b"PNG", {"a": 1})
+def write(experiment="exp", trajectories=("a.mp4", "b.mp4"), prompts=("x", "y"), **more):
+    rows = ([name, *row] for name, row in zip(trajectories, NUMBERS))
+    content = {
+        "similarities.csv": as_csv(["trajectory", *prompts], rows),
+        "similarities.npy": as_npy(NUMBERS),
+        "run.json": as_json({"a": 1}),
+    }
+    return write_results("out", experiment, b"PNG", content | more)
 
 
 def files(folder="out"):
@@ -57,14 +71,79 @@ def test_a_second_run_replaces_the_first_and_leaves_other_files():
     assert "exp/notes.txt" in files() and len(files()) == 5
 
 
+def test_what_a_run_with_groups_left_goes_with_a_run_without():
+    write(**{"groups.csv": b"groups", "heatmap.png": b"PNG"})
+    assert {"exp/groups.csv", "exp/heatmap.png"} <= set(files())
+    write()
+    assert files() == [*("exp.png", "exp/run.json", "exp/similarities.csv", "exp/similarities.npy")]
+
+
+RUN = {
+    "experiment": "exp",
+    "model": "s3d",
+    "similarity": "cosine similarity",
+    "trajectories": [
+        {"path": "a.mp4", "group": "run"},
+        {"path": "bad.mp4", "group": "run", "error": "empty"},
+        {"path": "b.mp4", "group": None},
+    ],
+    "columns": [{"prompt": "x", "group": "run"}, {"prompt": "y", "group": "jump"}],
+}
+
+
+def test_reading_what_was_written():
+    write(**{"run.json": as_json(RUN)})
+    found = read_results("out/exp")
+    assert (found.name, found.model, found.label) == ("exp", "s3d", "cosine similarity")
+    assert found.trajectories == [("a.mp4", "run"), ("b.mp4", None)]
+    assert found.prompts == [("x", "run"), ("y", "jump")]
+    assert np.array_equal(found.similarities, NUMBERS)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "problem"),
+    [
+        ("run.json", b"{", "damaged, run the evaluator again"),
+        ("run.json", b"[]", "damaged, run the evaluator again"),
+        ("run.json", b"\xff", "damaged, run the evaluator again"),
+        ("run.json", as_json(RUN | {"columns": []}), "similarities.npy is 2 by 2"),
+        ("run.json", as_json(RUN | {"columns": [{"prompt": 1}]}), "run.json has no 'group'"),
+        ("run.json", as_json(RUN | {"columns": [{"prompt": 1, "group": 2}] * 2}), "is no text"),
+        ("run.json", as_json({}), "run.json has no 'trajectories'"),
+        ("similarities.npy", b"", "damaged, run the evaluator again"),
+        ("similarities.npy", as_npy(NUMBERS * np.nan), "holds other things than numbers"),
+        ("similarities.npy", as_npy(np.array([["a", "b"]] * 2)), "holds other things"),
+    ],
+)
+def test_folders_that_hold_no_results(name, content, problem):
+    write(**{"run.json": as_json(RUN)} | {name: content})
+    with pytest.raises(ResultsError, match=f"^out/exp: .*{problem}"):
+        read_results("out/exp")
+
+
+def test_nothing_that_is_read_is_executed():
+    write(**{"run.json": as_json(RUN), "similarities.npy": as_npy(np.array([{}, 1]))})
+    with pytest.raises(ResultsError, match="allow_pickle=False"):
+        read_results("out/exp")
+
+
+def test_no_results_at_all():
+    with pytest.raises(ResultsError, match="results: no/run.json: No such"):
+        read_results("no")
+
+
 def test_a_failed_write_leaves_the_old_results(monkeypatch):
     write()
 
-    def full(path, content):
-        path.write_text("half")
-        raise OSError(28, "No space left on device")
+    write_bytes = Path.write_bytes
 
-    monkeypatch.setattr(results, "write_json", full)
+    def full(path, content):
+        if path.name == "run.json":
+            write_bytes(path, content[:1])
+            raise OSError(28, "No space left on device")
+        return write_bytes(path, content)
+
+    monkeypatch.setattr(results.Path, "write_bytes", full)
     before = {name: Path("out", name).read_bytes() for name in files()}
     with pytest.raises(OSError, match="No space left"):
         write(prompts=("new", "y"))

@@ -1,0 +1,190 @@
+"""Which of several runs over the same trajectories tells them apart best?
+
+    uv run compare_results.py evaluation_results/A evaluation_results/B [...] -e NAME
+
+Several models, or several lists of prompts: writes evaluation_results/NAME.png, their heatmaps side
+by side, and, where the trajectories are labelled, evaluation_results/NAME.csv: the metrics of each,
+and how much higher than the first's they are, with a 95 % interval (paired bootstrap).
+"""
+
+import argparse
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from results import ResultsError, as_csv, check_destination, read_results
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Returns the exit status: 0; 1 if nothing could be written; 2 if something was wrong with the
+    arguments or the results."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("results", nargs="+", help="folders of runs, two or more")
+    parser.add_argument("-e", "--experiment-id", metavar="NAME", help="NAME.png and NAME.csv")
+    parser.add_argument(
+        "-o",
+        "--output-dir",
+        metavar="DIR",
+        default="evaluation_results",
+        help="folder for the results (default: evaluation_results)",
+    )
+    args = parser.parse_args(argv)
+    runs, problems = [], []
+    if args.experiment_id is None:
+        problems.append("-e NAME is missing: what shall the comparison be called?")
+    else:
+        problems += check_destination(args.output_dir, args.experiment_id)
+    if len(args.results) < 2:
+        problems.append("give two folders of results or more")
+    for folder in args.results:
+        try:
+            runs.append(read_results(folder))
+        except ResultsError as error:
+            problems.append(str(error))
+    if not problems:
+        problems = differing(runs, args.results)
+    if problems:
+        print(*problems, sep="\n", file=sys.stderr)
+        return 2
+
+    runs = [in_order_of(run, runs[0]) for run in runs]
+    names = unique_names(runs, args.results)
+    files = {f"{args.experiment_id}.png": picture(runs, names)}
+    if table := compare(runs, names):
+        files[f"{args.experiment_id}.csv"] = as_csv(table[0], table[1:])
+        print(as_text(table), file=sys.stderr)
+    else:
+        print("nothing is labelled, so there are no metrics to compare", file=sys.stderr)
+    try:
+        write(Path(args.output_dir), files)
+    except OSError as error:
+        print(f"could not write to {args.output_dir}: {error}", file=sys.stderr)
+        return 1
+    print(Path(args.output_dir) / f"{args.experiment_id}.png")
+    return 0
+
+
+def labels_of(run):
+    """Path -> label, None where no group of prompts bears the trajectory's group's name."""
+    names = {group for _, group in run.prompts} - {None}
+    return {path: group if group in names else None for path, group in run.trajectories}
+
+
+def differing(runs, folders):
+    """Messages, by name, about trajectories and labels that are not those of the first run."""
+    problems, first = [], labels_of(runs[0])
+    for run, folder in zip(runs[1:], folders[1:]):
+        labels = labels_of(run)
+        for path in first.keys() - labels.keys():
+            problems.append(f"{folder} has no trajectory {path}, which {folders[0]} has")
+        for path in labels.keys() - first.keys():
+            problems.append(f"{folder} has the trajectory {path}, which {folders[0]} has not")
+        for path in first.keys() & labels.keys():
+            if first[path] != labels[path]:
+                problems.append(
+                    f"{path} is labelled {labels[path]} in {folder}, {first[path]} in {folders[0]}"
+                )
+        if not problems and len(run.trajectories) != len(runs[0].trajectories):
+            problems.append(f"{folder} has some trajectories more often than {folders[0]}")
+    return sorted(problems)
+
+
+def in_order_of(run, first):
+    """A run with its rows in the order of the first run's."""
+    places = {}
+    for i, (path, _) in enumerate(run.trajectories):
+        places.setdefault(path, i)
+    order = [places[path] for path, _ in first.trajectories]
+    return run._replace(
+        similarities=run.similarities[order], trajectories=[run.trajectories[i] for i in order]
+    )
+
+
+def unique_names(runs, folders):
+    """The experiments' names, or their folders where two are the same."""
+    names = [run.name for run in runs]
+    return names if len(set(names)) == len(names) else [str(folder) for folder in folders]
+
+
+def picture(runs, names):
+    """The heatmaps side by side, as a PNG file: of groups where there are any."""
+    from figures import as_png, heatmap, side_by_side
+    from inputs import short_names
+    from report import Entry, groups_of
+    from similarity import group_statistics
+
+    pictures = []
+    for run, name in zip(runs, names):
+        shown = short_names([Path(path) for path, _ in run.trajectories])
+        rows = groups_of([Entry(p, s, g) for (p, g), s in zip(run.trajectories, shown)])
+        columns = groups_of([Entry(p, p, g) for p, g in run.prompts])
+        means, *_ = group_statistics(run.similarities, rows.members, columns.members)
+        title = f"{name}\n{run.model}"
+        pictures.append(as_png(heatmap(means, rows.names, columns.names, title, run.label)))
+    return side_by_side(pictures)
+
+
+def compare(runs, names):
+    """The table of metrics, its header first; None if nothing is labelled."""
+    import numpy as np
+
+    from metrics import differences, measure
+    from verdict import labelled_rows, scores_of
+
+    scored = []
+    for run in runs:
+        groups = [group for _, group in run.prompts]
+        present = list(dict.fromkeys(groups))
+        if None in present or len(present) < 2:
+            return None
+        rows, labels = labelled_rows([group for _, group in run.trajectories], present)
+        if not rows:
+            return None
+        columns = np.array([present.index(group) for group in groups])
+        scores = scores_of(run.similarities[rows], columns)
+        # the same groups in the same places in every run, those of one run only behind
+        right = list(dict.fromkeys(present[label] for label in labels))
+        order = [present.index(group) for group in right]
+        order += [i for i in range(len(present)) if i not in order]
+        scored.append((scores[:, order], np.argsort(order)[labels]))
+    (first, labels), others = scored[0], scored[1:]
+    header = ["metric"]
+    for name in names:
+        header += [name, f"{name} low", f"{name} high"]
+    for name in names[1:]:
+        header += [f"{name} - {names[0]}", "low", "high"]
+    measured = [measure(scores, labels) for scores, _ in scored]
+    compared = [differences(first, scores, labels) for scores, _ in others]
+    table = [header]
+    for metric in measured[0]:
+        figures = [found[metric] for found in (*measured, *compared)]
+        table.append([metric, *(f[key] for f in figures for key in ("value", "low", "high"))])
+    return table
+
+
+def as_text(table):
+    """The table for the terminal: value and interval in one column."""
+    header = [title[:32] for title in table[0][1::3]]
+    lines = [" " * 42 + "  ".join(f"{title:>20}" for title in header)]
+    for metric, *numbers in table[1:]:
+        triples = zip(numbers[::3], numbers[1::3], numbers[2::3])
+        cells = (f"{value:.2f} ({low:.2f}, {high:.2f})" for value, low, high in triples)
+        lines.append(f"{metric:42}" + "  ".join(f"{cell:>20}" for cell in cells))
+    return "\n".join(lines)
+
+
+def write(folder, files):
+    """Writes the files beside their places and renames them into it at the end."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".writing-", dir=folder) as temporary:
+        for name, content in files.items():
+            (Path(temporary) / name).write_bytes(content)
+        for name in files:
+            os.replace(Path(temporary) / name, folder / name)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

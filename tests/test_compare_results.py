@@ -1,0 +1,156 @@
+"""Runs compared: the same trajectories under several models or prompts."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import imageio.v3 as iio
+import numpy as np
+import pytest
+
+import compare_results
+from metrics import measure
+from results import as_json, as_npy, write_results
+
+ROOT = Path(__file__).parent.parent
+PATHS = [f"clips/{i}.mp4" for i in range(8)]
+GROUPS = ["run"] * 4 + ["jump"] * 4
+PROMPTS = [("it runs", "run"), ("it jumps", "jump")]
+
+
+@pytest.fixture(autouse=True)
+def in_empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def leave(name, similarities, groups=GROUPS, paths=PATHS, prompts=PROMPTS):
+    """The folder of a run's results."""
+    run = {
+        "experiment": name,
+        "model": "s3d",
+        "similarity": "cosine similarity",
+        "trajectories": [{"path": p, "group": g} for p, g in zip(paths, groups)],
+        "columns": [{"prompt": p, "group": g} for p, g in prompts],
+    }
+    files = {"run.json": as_json(run), "similarities.npy": as_npy(np.float32(similarities))}
+    write_results("out", name, b"PNG", files)
+    return f"out/{name}"
+
+
+def noise(seed, strength):
+    right = np.array([[group == other for _, other in PROMPTS] for group in GROUPS])
+    return np.random.default_rng(seed).normal(size=(8, 2)) + strength * right
+
+
+def compare(*arguments):
+    return compare_results.main([*arguments, "-e", "both", "-o", "out"])
+
+
+def read_table():
+    with open("out/both.csv", newline="", encoding="utf-8") as file:
+        header, *rows = csv.reader(file)
+    return header, {row[0]: dict(zip(header[1:], map(float, row[1:]))) for row in rows}
+
+
+def test_two_models(capsys):
+    weak, strong = noise(0, 0.2), noise(1, 3)
+    assert compare(leave("weak", weak), leave("strong", strong)) == 0
+    out, err = capsys.readouterr()
+    assert out == "out/both.png\n" and "top1" in err
+    assert iio.imread("out/both.png").std() > 10
+    header, table = read_table()
+    assert header[:4] == ["metric", "weak", "weak low", "weak high"]
+    labels = np.array([0] * 4 + [1] * 4)
+    for metric, row in table.items():
+        expected = measure(np.float32(weak), labels)[metric]["value"]
+        assert row["weak"] == pytest.approx(expected)
+        assert row["strong - weak"] == pytest.approx(row["strong"] - row["weak"])
+        assert row["low"] <= row["strong - weak"] <= row["high"]
+
+
+def test_a_run_against_itself_differs_by_nothing():
+    assert compare(leave("a", noise(0, 1)), leave("b", noise(0, 1))) == 0
+    for row in read_table()[1].values():
+        assert row["b - a"] == row["low"] == row["high"] == 0
+
+
+def test_order_of_rows_and_of_groups_plays_no_part():
+    similarities = noise(3, 1)
+    order = np.random.default_rng(0).permutation(8)
+    first = leave("a", similarities)
+    second = leave(
+        "b",
+        similarities[order][:, ::-1],
+        [GROUPS[i] for i in order],
+        [PATHS[i] for i in order],
+        PROMPTS[::-1],
+    )
+    assert compare(first, second) == 0
+    assert all(row["b - a"] == 0 for row in read_table()[1].values())
+
+
+def test_three_runs_with_prompts_of_their_own():
+    more = [("it runs", "run"), ("running", "run"), ("it jumps", "jump"), ("it flies", "fly")]
+    folders = [leave(name, noise(i, 1)) for i, name in enumerate("ab")]
+    folders.append(leave("c", np.random.default_rng(9).normal(size=(8, 4)), prompts=more))
+    assert compare(*folders) == 0
+    assert {"b - a", "c - a"} <= set(read_table()[0])
+
+
+def test_without_labels_there_is_a_picture(capsys):
+    plain = {"groups": [None] * 8, "prompts": [("x", None), ("y", None)]}
+    assert compare(leave("a", noise(0, 1), **plain), leave("b", noise(1, 1), **plain)) == 0
+    assert "nothing is labelled" in capsys.readouterr().err
+    assert Path("out/both.png").exists() and not Path("out/both.csv").exists()
+
+
+def test_what_differs_is_refused_by_name(capsys):
+    first = leave("a", noise(0, 1))
+    other = leave("b", noise(0, 1), ["run"] * 5 + ["jump"] * 3, [*PATHS[:7], "clips/new.mp4"])
+    assert compare(first, other) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        "clips/4.mp4 is labelled run in out/b, jump in out/a",
+        "out/b has no trajectory clips/7.mp4, which out/a has",
+        "out/b has the trajectory clips/new.mp4, which out/a has not",
+    ]
+    assert not Path("out/both.png").exists()
+
+
+def test_everything_wrong_at_once():
+    command = [sys.executable, ROOT / "compare_results.py", "nowhere"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.splitlines() == [
+        "-e NAME is missing: what shall the comparison be called?",
+        "give two folders of results or more",
+        "nowhere: not the folder of a run's results: nowhere/run.json: No such file or directory",
+    ]
+
+
+def test_names_that_are_the_same_become_folders():
+    first = leave("a", noise(0, 1))
+    os.rename("out/a", "first")
+    second = leave("a", noise(1, 1))
+    assert compare(first.replace("out/a", "first"), second) == 0
+    assert "out/a - first" in read_table()[0]
+
+
+def test_help_imports_nothing_heavy():
+    for name in ("numpy", "torch", "matplotlib"):
+        Path(f"{name}.py").write_text(f"raise RuntimeError('{name} was imported')")
+    command = [sys.executable, ROOT / "compare_results.py", "--help"]
+    environment = os.environ | {"PYTHONPATH": os.getcwd()}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_run_json_of_an_older_version(capsys):
+    leave("a", noise(0, 1))
+    run = json.loads(Path("out/a/run.json").read_text())
+    del run["columns"]
+    Path("out/a/run.json").write_text(json.dumps(run))
+    assert compare("out/a", "out/a") == 2
+    assert "out/a: run.json has no 'columns'; run the evaluator again" in capsys.readouterr().err

@@ -1,0 +1,75 @@
+"""What a run leaves of its similarities, with groups and without."""
+
+import csv
+import io
+import json
+
+import imageio.v3 as iio
+import numpy as np
+import pytest
+
+from report import Entry, groups_of, report
+
+SIMILARITIES = np.array([[0.9, 0.7, 0.1], [0.8, 0.2, 0.4], [0.1, 0.2, 0.9]], np.float32)
+
+
+def entries(names, groups):
+    return [Entry(f"/x/{name}", name, group) for name, group in zip(names, groups)]
+
+
+def reported(row_groups, column_groups):
+    rows, columns = entries("abc", row_groups), entries("pqr", column_groups)
+    return report(SIMILARITIES, rows, columns, "title", "cosine similarity", "S3D")
+
+
+def read_csv(content):
+    return list(csv.reader(io.StringIO(content.decode())))
+
+
+def test_without_groups():
+    picture, files, found = reported([None] * 3, [None] * 3)
+    assert files.keys() == {"similarities.csv", "similarities.npy"} and found is None
+    assert iio.imread(picture).std() > 10
+    assert read_csv(files["similarities.csv"])[1] == ["/x/a", "0.9", "0.7", "0.1"]
+    assert np.array_equal(np.load(io.BytesIO(files["similarities.npy"])), SIMILARITIES)
+
+
+def test_with_labels():
+    picture, files, found = reported(["run", "run", "jump"], ["run", "run", "jump"])
+    assert files.keys() == {
+        *("similarities.csv", "similarities.npy", "heatmap.png", "groups.csv", "groups.png"),
+        *("metrics.json", "confusion.png"),
+    }
+    for name in ("heatmap.png", "groups.png", "confusion.png"):
+        assert iio.imread(files[name]).std() > 5
+    assert iio.imread(picture).shape != iio.imread(files["heatmap.png"]).shape
+    header, first, *_ = read_csv(files["groups.csv"])
+    assert header == ["trajectory_group", "prompt_group", "mean", "std", "count"]
+    assert first[:2] == ["run", "run"] and first[4] == "4"
+    values = [0.9, 0.7, 0.8, 0.2]
+    assert [float(x) for x in first[2:4]] == pytest.approx([np.mean(values), np.std(values)])
+    assert json.loads(files["metrics.json"]) == found
+    assert found["sentence"].startswith("S3D tells 2 of 2 behaviours apart")
+
+
+@pytest.mark.parametrize(
+    ("row_groups", "column_groups"),
+    [
+        (["a", "a", "b"], [None] * 3),
+        ([None] * 3, ["a", "b", "b"]),
+        (["a", "a", "b"], ["c", "c", "d"]),
+    ],
+)
+def test_groups_without_labels(row_groups, column_groups):
+    _, files, found = reported(row_groups, column_groups)
+    assert found is None and "metrics.json" not in files
+    rows, columns = len(set(row_groups)), len(set(column_groups))
+    n_pairs = (rows if row_groups[0] else 3) * (columns if column_groups[0] else 3)
+    assert len(read_csv(files["groups.csv"])) == 1 + n_pairs
+
+
+def test_groups_of_a_list():
+    names, members = groups_of(entries("abc", ["x", "y", "x"]))
+    assert names == ["x", "y"] and members.tolist() == [0, 1, 0]
+    names, members = groups_of(entries("aab", [None] * 3))
+    assert names == ["a", "a", "b"] and members.tolist() == [0, 1, 2]
