@@ -142,6 +142,9 @@ class RunsCode:
     def __reduce__(self):
         return (open, ("dictionary_ran_code", "w"))
 
+    def __repr__(self):
+        return "code"
+
 
 @pytest.mark.parametrize(
     "array",
