@@ -20,6 +20,7 @@ from collections import OrderedDict
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import hub
 import pytest
 import torch
 from hypothesis import given, settings
@@ -849,6 +850,58 @@ def test_why_the_hub_brought_nothing(error, reason):
     message = refused(weights.from_hub, get, "wrapped", at="w.pth of a/b")
     assert message.startswith(f"w.pth of a/b could not be downloaded: {reason}")
     assert "\x1b" not in message
+
+
+def fetched(name, repository, address, cache):
+    """What fetch_from_hub does in a process of its own, as the Hub's settings are read at start."""
+    code = (
+        "import sys, weights\n"
+        "try: print(weights.fetch_from_hub(*sys.argv[1:]))\n"
+        "except weights.WeightsError as error: sys.exit(str(error))"
+    )
+    environment = {key: value for key, value in os.environ.items() if key[:3] != "HF_"}
+    environment |= {"HF_ENDPOINT": address, "HF_HOME": str(cache)}
+    return subprocess.run(
+        [sys.executable, "-c", code, repository, name, "MIT"],
+        cwd=Path(weights.__file__).parent,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+@pytest.mark.parametrize("repository", ["test/good", "test/breaks"])
+def test_a_file_of_the_hub_is_fetched_once(tmp_path, repository):
+    folder = tmp_path / "served" / repository
+    folder.mkdir(parents=True)
+    body = BODY * 80  # 24.6 MB: what broke off within 10 MB is fetched anew
+    (folder / "w.bin").write_bytes(body)
+    with hub.serve(tmp_path / "served") as (address, requests):
+        for said in ("downloading w.bin of", ""):
+            done = fetched("w.bin", repository, address, tmp_path / "cache")
+            assert done.returncode == 0, done.stderr
+            assert Path(done.stdout.strip()).read_bytes() == body
+            assert done.stderr.count("(licence MIT)") == bool(said)
+        resumed = [start for method, _, start in requests if method == "GET" and start]
+        assert len(resumed) == (repository == "test/breaks")
+
+
+@pytest.mark.parametrize(
+    ("repository", "reason"),
+    [
+        ("test/gated", "its owners ask for your agreement"),
+        ("test/private", "the Hub has no such repository, or not for you"),
+        ("test/empty", "the repository has no such file"),
+    ],
+)
+def test_what_the_hub_refuses(tmp_path, repository, reason):
+    with hub.serve(tmp_path) as (address, _):
+        done = fetched("w.bin", repository, address, tmp_path / "cache")
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert f"w.bin of {repository} could not be downloaded: {reason}" in done.stderr
+    assert f"published at: https://huggingface.co/{repository}" in done.stderr
+    assert not list(tmp_path.rglob("w.bin"))
 
 
 def test_names_from_a_file_cannot_play_with_the_terminal(tmp_path):
