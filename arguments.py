@@ -10,8 +10,9 @@ import re
 from inputs import InputError, read_prompts, read_trajectories
 
 BASELINE = "baseline"  # the group of prompts that say only what is always there
+BASELINE_SIMILARITIES = ("projection", "goal-baseline")
 CHOICES = {
-    "similarity": ("cosine", "projection", "goal-baseline"),
+    "similarity": ("cosine", *BASELINE_SIMILARITIES),
     "normalize": ("prompt", "vista"),
     "ensemble": ("mean-similarity", "mean-embedding"),
 }
@@ -120,7 +121,7 @@ def check_inputs(model_class, args):
         problems.append("-e NAME is missing: what shall the results be called?")
     else:
         problems += check_destination(args.output_dir, args.experiment_id)
-    lists = []
+    lists = {}
     for path, read, missing in (
         (args.prompts_path, read_prompts, "-p FILE is missing: the list of prompts, one a line"),
         (
@@ -132,15 +133,13 @@ def check_inputs(model_class, args):
         try:
             if path is None:
                 raise InputError([missing])
-            lists.append(read(path))
+            lists[read] = read(path)
         except InputError as error:
             problems += error.problems
+    problems += check_groups(args, lists.get(read_prompts, []), lists.get(read_trajectories, []))
     if problems:
         raise InputError(problems)
-    prompts, trajectories = lists
-    problems = check_groups(args, prompts, trajectories)
-    if problems:
-        raise InputError(problems)
+    prompts, trajectories = lists[read_prompts], lists[read_trajectories]
     if args.max_per_group:
         trajectories = first_of_groups(trajectories, args.max_per_group)
     return prompts, trajectories
@@ -178,19 +177,20 @@ def number_in(args, name, default, is_right, what, problems):
 
 
 def check_groups(args, prompts, trajectories) -> list[str]:
-    """What the arguments ask of the lists' groups and these do not give."""
+    """What the arguments ask of the lists' groups and these do not give; a list that could not be
+    read is empty here, and has been told of."""
     problems = []
     groups = {prompt.group for prompt in prompts}
     if groups == {BASELINE}:
         problems.append(f"{args.prompts_path}: holds [{BASELINE}] only, and nothing to compare")
-    if args.similarity != "cosine" and BASELINE not in groups:
+    if prompts and args.similarity in BASELINE_SIMILARITIES and BASELINE not in groups:
         problems.append(
             f"{args.prompts_path}: --similarity {args.similarity} needs a group [{BASELINE}] with "
             "a neutral description"
         )
     if args.ensemble == "mean-embedding" and None in groups:
         problems.append(f"{args.prompts_path}: --ensemble mean-embedding needs groups of prompts")
-    if args.max_per_group is not None and trajectories[0].group is None:
+    if args.max_per_group is not None and trajectories and trajectories[0].group is None:
         problems.append(f"{args.trajectories_path}: --max-per-group needs groups of trajectories")
     for trajectory in trajectories:
         if trajectory.group == BASELINE:

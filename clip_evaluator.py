@@ -15,6 +15,7 @@ import os
 import sys
 import warnings
 from difflib import get_close_matches
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -198,7 +199,7 @@ def wrong_folder(folder: Path) -> list[str]:
         content = json.loads(config.read_text(encoding="utf-8"))
     except OSError as error:
         return [f"{config}: cannot be read: {error.strerror}"]
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         return [f"{config}: not JSON in UTF-8: {error}"]
     if not isinstance(content, dict) or "model_cfg" not in content:
         return [f"{config}: has no model_cfg, so it does not describe a model"]
@@ -250,6 +251,7 @@ def load_network(model, pretrained):
         force_quick_gelu = bool(published.get("quick_gelu"))
         at = str(published.get("hf_hub") or published.get("url"))
         paths = [from_hub(open_clip.download_pretrained, published, at=at)]
+    no_code(model)
     try:
         with warnings.catch_warnings(action="ignore"):
             network = open_clip.create_model(
@@ -266,8 +268,31 @@ def load_network(model, pretrained):
         reason = " ".join(str(error).split())
         raise WeightsError(f"{paths[0]} does not fit {model}: {reason[:400]}") from None
     check_finite(network.state_dict(), paths[0])
-    tokenizer = from_hub(open_clip.get_tokenizer, model, at=f"the tokenizer of {model}")
-    return network, tokenizer, paths
+    return network, load_tokenizer(model), paths
+
+
+def load_tokenizer(model):
+    """open_clip's tokenizer for a model. Some come from transformers, with arguments that stand in
+    the model's own files, which may ask to run code that lies beside them: never."""
+    import open_clip
+
+    at = f"the tokenizer of {model}"
+    return from_hub(partial(open_clip.get_tokenizer, **no_code(model)), model, at=at)
+
+
+def no_code(model):
+    """Keeps transformers from running a model's own code, and from asking whether it may. Returns
+    the arguments that tell a tokenizer of transformers so, none for another."""
+    import open_clip
+
+    config = from_hub(open_clip.get_model_config, model, at=model) or {}
+    text_config = config.get("text_cfg") or {}
+    if not (text_config.get("hf_tokenizer_name") or text_config.get("hf_model_name")):
+        return {}
+    from transformers import dynamic_module_utils
+
+    dynamic_module_utils.TIME_OUT_REMOTE_CODE = 0  # seconds that an answer is waited for
+    return {"trust_remote_code": False} if text_config.get("hf_tokenizer_name") else {}
 
 
 def resizing(network):

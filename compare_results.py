@@ -8,12 +8,14 @@ and how much higher than the first's they are, with a 95 % interval (paired boot
 """
 
 import argparse
+import io
 import os
 import sys
 import tempfile
+from collections import Counter
 from pathlib import Path
 
-from results import ResultsError, as_csv, check_destination, read_results
+from results import ResultsError, as_csv, read_results, wrong_name
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -32,11 +34,14 @@ def main(argv: list[str] | None = None) -> int:
         help="folder for the results (default: evaluation_results)",
     )
     args = parser.parse_args(argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     runs, problems = [], []
     if args.experiment_id is None:
         problems.append("-e NAME is missing: what shall the comparison be called?")
     else:
-        problems += check_destination(args.output_dir, args.experiment_id)
+        problems += wrong_places(Path(args.output_dir), args.experiment_id)
     if len(args.results) < 2:
         problems.append("give two folders of results or more")
     for folder in args.results:
@@ -52,7 +57,7 @@ def main(argv: list[str] | None = None) -> int:
 
     runs = [in_order_of(run, runs[0]) for run in runs]
     names = unique_names(runs, args.results)
-    files = {f"{args.experiment_id}.png": picture(runs, names)}
+    files = {f"{args.experiment_id}.png": picture(runs, names), f"{args.experiment_id}.csv": None}
     if table := compare(runs, names):
         files[f"{args.experiment_id}.csv"] = as_csv(table[0], table[1:])
         print(as_text(table), file=sys.stderr)
@@ -67,37 +72,54 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def labels_of(run):
-    """Path -> label, None where no group of prompts bears the trajectory's group's name."""
+def wrong_places(folder, name):
+    """What is wrong with where the comparison should go."""
+    if problem := wrong_name(name):
+        return [f"--experiment-id {name!r}: {problem}"]
+    problems = []
+    if (folder / name / "run.json").exists():
+        problems.append(f"--experiment-id {name}: a run is called so, and has its own picture")
+    for path in (folder / f"{name}.png", folder / f"{name}.csv"):
+        if path.is_dir():
+            problems.append(f"{path}: a folder is in the place of a result")
+    return problems
+
+
+def keys_of(run):
+    """What stands for each row, in order: its path, its label (None where no group of prompts bears
+    the trajectory's group's name), and the how manieth such row it is."""
     names = {group for _, group in run.prompts} - {None}
-    return {path: group if group in names else None for path, group in run.trajectories}
+    seen, keys = Counter(), []
+    for path, group in run.trajectories:
+        key = (path, group if group in names else None)
+        keys.append((*key, seen[key]))
+        seen[key] += 1
+    return keys
 
 
 def differing(runs, folders):
     """Messages, by name, about trajectories and labels that are not those of the first run."""
-    problems, first = [], labels_of(runs[0])
+    problems, first = [], set(keys_of(runs[0]))
     for run, folder in zip(runs[1:], folders[1:]):
-        labels = labels_of(run)
-        for path in first.keys() - labels.keys():
-            problems.append(f"{folder} has no trajectory {path}, which {folders[0]} has")
-        for path in labels.keys() - first.keys():
-            problems.append(f"{folder} has the trajectory {path}, which {folders[0]} has not")
-        for path in first.keys() & labels.keys():
-            if first[path] != labels[path]:
-                problems.append(
-                    f"{path} is labelled {labels[path]} in {folder}, {first[path]} in {folders[0]}"
-                )
-        if not problems and len(run.trajectories) != len(runs[0].trajectories):
-            problems.append(f"{folder} has some trajectories more often than {folders[0]}")
-    return sorted(problems)
+        keys = set(keys_of(run))
+        here, there = {path for path, *_ in keys}, {path for path, *_ in first}
+        for path, label, _ in first - keys:
+            if path not in here:
+                problems.append(f"{folder} has no trajectory {path}, which {folders[0]} has")
+            else:
+                problems.append(f"{path} is labelled {label} in {folders[0]}, and not in {folder}")
+        for path, label, _ in keys - first:
+            if path not in there:
+                problems.append(f"{folder} has the trajectory {path}, which {folders[0]} has not")
+            else:
+                problems.append(f"{path} is labelled {label} in {folder}, and not in {folders[0]}")
+    return sorted(set(problems))
 
 
 def in_order_of(run, first):
     """A run with its rows in the order of the first run's."""
-    places = {}
-    for i, (path, _) in enumerate(run.trajectories):
-        places.setdefault(path, i)
-    order = [places[path] for path, _ in first.trajectories]
+    places = {key: i for i, key in enumerate(keys_of(run))}
+    order = [places[key] for key in keys_of(first)]
     return run._replace(
         similarities=run.similarities[order], trajectories=[run.trajectories[i] for i in order]
     )
@@ -113,7 +135,7 @@ def picture(runs, names):
     """The heatmaps side by side, as a PNG file: of groups where there are any."""
     from figures import as_png, heatmap, side_by_side
     from inputs import short_names
-    from report import Entry, groups_of
+    from report import MEANS, Entry, groups_of
     from similarity import group_statistics
 
     pictures = []
@@ -123,7 +145,9 @@ def picture(runs, names):
         columns = groups_of([Entry(p, p, g) for p, g in run.prompts])
         means, *_ = group_statistics(run.similarities, rows.members, columns.members)
         title = f"{name}\n{run.model}"
-        pictures.append(as_png(heatmap(means, rows.names, columns.names, title, run.label)))
+        pictures.append(
+            as_png(heatmap(means, rows.names, columns.names, title, run.label, note=MEANS))
+        )
     return side_by_side(pictures)
 
 
@@ -155,7 +179,8 @@ def compare(runs, names):
     for name in names:
         header += [name, f"{name} low", f"{name} high"]
     for name in names[1:]:
-        header += [f"{name} - {names[0]}", "low", "high"]
+        difference = f"{name} - {names[0]}"
+        header += [difference, f"{difference} low", f"{difference} high"]
     measured = [measure(scores, labels) for scores, _ in scored]
     compared = [differences(first, scores, labels) for scores, _ in others]
     table = [header]
@@ -181,9 +206,13 @@ def write(folder, files):
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".writing-", dir=folder) as temporary:
         for name, content in files.items():
-            (Path(temporary) / name).write_bytes(content)
-        for name in files:
-            os.replace(Path(temporary) / name, folder / name)
+            if content is not None:
+                (Path(temporary) / name).write_bytes(content)
+        for name, content in files.items():
+            if content is None:  # left by an earlier comparison
+                (folder / name).unlink(missing_ok=True)
+            else:
+                os.replace(Path(temporary) / name, folder / name)
 
 
 if __name__ == "__main__":

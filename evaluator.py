@@ -60,6 +60,9 @@ def run(model_class, args, prompts, trajectories) -> int:
         except (WeightsError, DeviceError) as error:
             tell(error)
             return 2
+        except OutOfMemoryError:
+            tell(f"--device {args.device} is out of memory: free some of it, or use --device cpu")
+            return 1
     if args.verbose:
         described = describe_model(model)
         tell(f"{model.description}, on {model.device} in {described['precision']}")
@@ -73,12 +76,11 @@ def run(model_class, args, prompts, trajectories) -> int:
     for prompt, messages in zip(prompts, text_warnings):
         for message in messages:
             tell(f'warning: {args.prompts_path}:{prompt.line}: "{prompt.text}": {message}')
-    with timed(seconds, "prompts"):
-        text_embeddings = embed_prompts(model, texts)
-
     paths = [trajectory.path for trajectory in trajectories]
     answers = []
     try:
+        with timed(seconds, "prompts"):
+            text_embeddings = embed_prompts(model, texts)
         with timed(seconds, "videos"):
             embedded = embed_trajectories(model, paths, args.batch_size)
             for answer, path in zip(with_progress(embedded, len(paths)), paths):
@@ -123,6 +125,7 @@ def run(model_class, args, prompts, trajectories) -> int:
         | {package: version(package) for package in (*PACKAGES, *model.packages)},
         **describe_model(model),
         "similarity": label,
+        "metrics": verdict and verdict["figures"],
         "prompts": [
             {"text": prompt.text, "group": prompt.group, "warnings": messages}
             for prompt, messages in zip(prompts, text_warnings)
@@ -184,8 +187,10 @@ def compare(args, videos, texts, prompts):
         similarities = function(videos, texts, baseline, args.alpha)
         label = f"{args.similarity} similarity, alpha {args.alpha:g}"
     if args.normalize:
-        for column in np.flatnonzero(similarity.is_flat(similarities)):
-            tell(f'warning: "{prompts[column].text}" has the same similarity to all trajectories')
+        shares = args.normalize == "vista"
+        rescaled = similarity.softmax(similarities, 1) if shares else similarities
+        for column in np.flatnonzero(similarity.is_flat(rescaled)):
+            tell(f'warning: "{prompts[column].text}" has the same value for all trajectories')
     if args.normalize == "prompt":
         similarities = similarity.standardize_prompts(similarities)
         label += ", standardised for each prompt"
@@ -229,6 +234,7 @@ def describe_model(model) -> dict:
     """What run.json says of the network and how it got its frames."""
     return {
         "model": model.name,
+        "description": model.description,
         "weights": [{"path": path, "sha256": digest} for path, digest in model.weights.items()],
         "device": str(model.device),
         "precision": str(model.precision).removeprefix("torch."),

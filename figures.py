@@ -18,7 +18,7 @@ from PIL import Image
 MAX_ROWS = 400  # more do not make a picture
 MAX_NUMBERED = (60, 30)  # rows, columns: above these the cells hold no numbers
 MAX_PIXELS = 20_000  # of either side of the picture
-MAX_PANELS = 48  # of bars
+MAX_PANELS, MAX_BARS = 48, 60  # trajectory groups, prompt groups in each
 COLOURS = "viridis"  # sequential, safe for colour-blind readers
 RIGHT, OTHER = "#d55e00", "#9aa5b1"  # bars: the group's own name, any other
 
@@ -53,8 +53,8 @@ def heatmap(
         trajectories = [trajectories[i] for i in strongest]
         row_groups = row_groups and [row_groups[i] for i in strongest]
         title += (
-            f"\nthe {MAX_ROWS} of {n_all} trajectories with the strongest similarities; "
-            "similarities.csv has all"
+            f"\nthe {MAX_ROWS} of {n_all} rows with the strongest similarities; "
+            "the tables beside the picture have all"
         )
     n_rows, n_columns = similarities.shape
     numbered = n_rows <= MAX_NUMBERED[0] and n_columns <= MAX_NUMBERED[1]
@@ -88,6 +88,7 @@ def heatmap(
     )
     if deviations is not None and numbered:
         write_beneath(ax, deviations, font_size - 2)
+        note += "; beneath: the standard deviation"
     draw_borders(ax, row_groups, column_groups)
     outline_best(ax, similarities)
 
@@ -106,6 +107,7 @@ def heatmap(
     ax.tick_params(length=0)
     ax.set_title(title, pad=12, **(text | {"fontsize": 10}))
     ax.set_xlabel(note, fontsize=font_size)
+    bar.yaxis.label.set_parse_math(False)
     bar.tick_params(labelsize=font_size)
     return fig
 
@@ -132,14 +134,18 @@ def group_bars(
     """One panel for each trajectory group: the mean similarity with each prompt group as a bar, and
     its standard deviation as an error bar. The bar of the group's own name is coloured.
 
-    means, deviations: [R, C]. Of more than 48 trajectory groups the first 48 are drawn, and the
-    title says so.
+    means, deviations: [R, C]. Of more than 48 trajectory groups the first 48 are drawn, of more
+    than 60 prompt groups the first 60, and the title says so.
     """
-    n_all = len(means)
+    n_all, n_bars = means.shape
     title = "\n".join(fold(line, 100, max_lines=2) for line in title.splitlines())
     if n_all > MAX_PANELS:
         means, deviations = means[:MAX_PANELS], deviations[:MAX_PANELS]
         title += f"\nthe first {MAX_PANELS} of {n_all} groups; groups.csv has all"
+    if n_bars > MAX_BARS:
+        means, deviations = means[:, :MAX_BARS], deviations[:, :MAX_BARS]
+        prompt_groups = prompt_groups[:MAX_BARS]
+        title += f"\nthe first {MAX_BARS} of {n_bars} groups of prompts; groups.csv has all"
     n_across = min(len(means), 4)
     n_down = -(-len(means) // n_across)
     height = 0.7 + 0.19 * len(prompt_groups)  # inches of one panel
@@ -165,19 +171,23 @@ def group_bars(
         ax.tick_params(axis="y", length=0)
     for ax in panels.flat[max(len(means) - n_across, 0) : len(means)]:
         ax.tick_params(axis="x", labelsize=7, labelbottom=True)
-        ax.set_xlabel(label, fontsize=8)
+        ax.set_xlabel(label, fontsize=8, parse_math=False)
     fig.suptitle(title, y=1, va="bottom", **(text | {"fontsize": 10}))
     return fig
 
 
 def side_by_side(pictures: list[bytes]) -> bytes:
-    """PNG files in one, from left to right, their lower edges on one line."""
-    images = [Image.open(io.BytesIO(picture)).convert("RGB") for picture in pictures]
-    size = sum(image.width for image in images), max(image.height for image in images)
-    canvas, left = Image.new("RGB", size, "white"), 0
-    for image in images:
-        canvas.paste(image, (left, canvas.height - image.height))
-        left += image.width
+    """PNG files in one, from left to right, their lower edges on one line; scaled down where
+    either side would have more than 20,000 pixels."""
+    Image.MAX_IMAGE_PIXELS = None  # a guard against strangers' files; these are our own
+    sizes = np.array([Image.open(io.BytesIO(picture)).size for picture in pictures])
+    scale = min(1, MAX_PIXELS / sizes[:, 0].sum(), MAX_PIXELS / sizes[:, 1].max())
+    sizes = np.maximum(sizes * scale, 1).astype(int)
+    canvas, left = Image.new("RGB", (int(sizes[:, 0].sum()), int(sizes[:, 1].max())), "white"), 0
+    for picture, (width, height) in zip(pictures, sizes.tolist()):
+        image = Image.open(io.BytesIO(picture)).convert("RGB").resize((width, height))
+        canvas.paste(image, (left, canvas.height - height))
+        left += width
     file = io.BytesIO()
     canvas.save(file, "PNG")
     return file.getvalue()

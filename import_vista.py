@@ -18,9 +18,9 @@ from contextlib import suppress
 from glob import glob
 from pathlib import Path
 
+from arguments import BASELINE
 from inputs import MAX_BYTES
 
-BASELINE = "baseline"  # the group that describes what is there in every video
 TEXT = "tag:yaml.org,2002:str"
 
 

@@ -2,8 +2,9 @@
 
 Scores are [N, G]: N trajectories by G prompt groups; labels are int [N], the right group of each.
 Everything that is resampled is computed for all resamples at once: a resample is a row of weights,
-how often each trajectory was drawn. Ties count against the model: a right prompt stands behind all
-that score as high. (AUC, whose chance is one half, counts a tie as half, as is usual.)
+how often each trajectory was drawn. Ties count against the model: what is right stands behind all
+that score as high. (AUC counts a tie as half, and average precision takes equal scores as one step,
+as scikit-learn does.)
 """
 
 import numpy as np
@@ -34,12 +35,19 @@ def measure(scores: np.ndarray, labels: np.ndarray, seed: int = 0) -> dict[str, 
     counts = np.bincount(labels, minlength=n_groups)
     order = np.argsort(-counts, kind="stable").argsort()  # the commonest first, without ties
     commonest = resampled_figures(np.tile(-order, (n, 1)), labels, once)
+    chance = {name: np.mean([figures[name] for figures in by_chance]) for name in values}
+    # Where every rank is as likely as any other, chance need not be drawn.
+    ranks = np.arange(1, n_groups + 1)
+    chance |= {name: np.mean(ranks <= k) for name, k in (("top1", 1), ("top3", 3))}
+    way = "trajectory_to_prompt"
+    chance |= {f"{way}_recall_at_{k}": np.mean(ranks <= k) for k in (1, 5, 10)}
+    chance |= {
+        f"{way}_median_rank": ranks.mean(),
+        f"{way}_mean_reciprocal_rank": (1 / ranks).mean(),
+    }
     return {
         name: interval(value[0], drawn[name])
-        | {
-            "chance": float(np.mean([figures[name] for figures in by_chance])),
-            "commonest": float(commonest[name][0]),
-        }
+        | {"chance": float(chance[name]), "commonest": float(commonest[name][0])}
         for name, value in values.items()
     }
 
@@ -211,7 +219,8 @@ def behaviours(scores: np.ndarray, labels: np.ndarray, names: list[str], seed: i
 
 
 def sensitivity(areas: np.ndarray, columns: np.ndarray, prompts: list[str], names: list[str]):
-    """For each group: its best, median and worst phrasing, by AUC.
+    """For each group: its best, median (of an even number, the better one) and worst phrasing, by
+    AUC.
 
     areas: [P], as `auc` gives them for single prompts; columns: int [P], their groups.
     """
@@ -220,7 +229,7 @@ def sensitivity(areas: np.ndarray, columns: np.ndarray, prompts: list[str], name
         members = [j for j in np.flatnonzero(columns == group) if not np.isnan(areas[j])]
         if members:
             members.sort(key=lambda j: -areas[j])
-            chosen = {"best": 0, "median": len(members) // 2, "worst": -1}
+            chosen = {"best": 0, "median": (len(members) - 1) // 2, "worst": -1}
             found[names[group]] = {
                 which: {"prompt": prompts[members[i]], "auc": float(areas[members[i]])}
                 for which, i in chosen.items()

@@ -9,6 +9,8 @@ from results import as_csv, as_json, as_npy
 from similarity import group_statistics
 from verdict import judge
 
+MEANS = "mean over the pairs of a row and a column; outlined: the best of each row"
+
 
 class Entry(NamedTuple):
     """A row or a column: its full name, the name to show, and its group's name, if it has one."""
@@ -66,8 +68,7 @@ def report(
         ),
     )
     files["groups.png"] = as_png(group_bars(means, deviations, *group_names, title, label))
-    note = "mean over the pairs of two groups, beneath it the deviation; outlined: the best"
-    picture = heatmap(means, *group_names, title, label, note=note, deviations=deviations)
+    picture = heatmap(means, *group_names, title, label, note=MEANS, deviations=deviations)
 
     found = None
     if rows[0].group and columns[0].group:

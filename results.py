@@ -47,14 +47,15 @@ def read_results(folder: str | Path) -> Results:
         ]
         prompts = [(str(entry["prompt"]), entry["group"]) for entry in run["columns"]]
         found = Results(
-            *(str(run[key]) for key in ("experiment", "model", "similarity")),
+            *(str(run[key]) for key in ("experiment", "description", "similarity")),
             similarities,
             trajectories,
             prompts,
         )
-        groups = [group for _, group in (*trajectories, *prompts)]
-        if not all(group is None or isinstance(group, str) for group in groups):
-            raise ValueError("a group's name is no text")
+        for listed in (trajectories, prompts):
+            kinds = {type(group) for _, group in listed}
+            if kinds - {str, type(None)} or len(kinds) > 1:
+                raise ValueError("the groups of a list are neither all names nor all missing")
         if similarities.shape != (len(trajectories), len(prompts)) or not similarities.size:
             shape = " by ".join(map(str, similarities.shape))
             raise ValueError(f"similarities.npy is {shape}, which is not what run.json says")
@@ -67,7 +68,7 @@ def read_results(folder: str | Path) -> Results:
         ) from None
     except KeyError as error:
         raise ResultsError(f"{folder}: run.json has no {error}; run the evaluator again") from None
-    except (ValueError, TypeError, AttributeError) as error:
+    except Exception as error:  # a damaged file can raise anything
         raise ResultsError(f"{folder}: damaged, run the evaluator again: {error}") from None
 
 

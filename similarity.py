@@ -82,8 +82,9 @@ def standardize_prompts(similarities: np.ndarray) -> np.ndarray:
 
 def softmax(similarities: np.ndarray, temperature: float) -> np.ndarray:
     """Softmax over the prompts of each trajectory. [N, P] -> float32 [N, P], rows add up to 1."""
-    scaled = np.asarray(similarities, np.float64) / temperature
-    powers = np.exp(scaled - scaled.max(1, keepdims=True))
+    similarities = np.asarray(similarities, np.float64)
+    with np.errstate(over="ignore"):  # a tiny temperature: all goes to the highest
+        powers = np.exp((similarities - similarities.max(1, keepdims=True)) / temperature)
     return (powers / powers.sum(1, keepdims=True)).astype(np.float32)
 
 

@@ -84,9 +84,10 @@ def labelled_rows(trajectory_groups: list, names: list[str]) -> tuple[list[int],
 
 
 def scores_of(similarities: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """The mean over each group's prompts. [N, P], columns' groups int [P] -> float64 [N, G]"""
+    """The mean over each group's prompts. [N, P], columns' groups int [P] -> float64 [N, G].
+    Rounded, so that scores which are equal but for the order of a sum are equal."""
     of_group = membership(columns)
-    return np.asarray(similarities, np.float64) @ (of_group / of_group.sum(0))
+    return np.round(np.asarray(similarities, np.float64) @ (of_group / of_group.sum(0)), 12)
 
 
 def sentence(found: list[dict], model_name: str) -> str:

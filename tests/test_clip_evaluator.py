@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ from PIL import Image
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
+import evaluator
 from clip_evaluator import ClipModel
 from weights import WeightsError, sha256
 
@@ -109,6 +111,12 @@ def evaluate(*arguments, **environment):
     return subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
 
 
+def evaluate_here(*arguments):
+    """The same without the seconds that a process of its own takes to import; the exit status."""
+    lists = ["-t", "trajectories.txt", "-p", "prompts.txt", "-e", "exp", "-o", "out"]
+    return evaluator.main(ClipModel, "", [*lists, *map(str, arguments)])
+
+
 def read_numbers():
     with open("out/exp/similarities.csv", newline="", encoding="utf-8") as file:
         header, *rows = csv.reader(file)
@@ -169,10 +177,10 @@ def test_a_run_leaves_the_heatmap_and_its_numbers(project, folders):
 
 def test_order_and_batch_size_change_nothing(project, folders):
     model = ["--model", f"local-dir:{folders['clip']}", "--device", "cpu"]
-    assert evaluate(*model).returncode == 0
+    assert evaluate_here(*model) == 0
     before = read_numbers()
     Path("trajectories.txt").write_text("\n".join(map(str, TRAJECTORIES[::-1])))
-    assert evaluate(*model, "--batch-size", 2).returncode == 0
+    assert evaluate_here(*model, "--batch-size", 2) == 0
     after = read_numbers()
     assert after[1] == before[1][::-1]
     assert after[2] == pytest.approx(before[2][::-1], abs=1e-5)
@@ -183,8 +191,7 @@ def test_a_named_model_with_a_file_of_weights(project, tmp_path):
     network = open_clip.create_model("ViT-S-32")
     torch.save(network.state_dict(), "mine.pt")
     Path("trajectories.txt").write_text(str(TRAJECTORIES[0]))
-    done = evaluate("--model", "ViT-S-32", "--pretrained", "mine.pt", "--n-frames", 2)
-    assert done.returncode == 0, done.stderr
+    assert evaluate_here("--model", "ViT-S-32", "--pretrained", "mine.pt", "--n-frames", 2) == 0
     assert np.load("out/exp/similarities.npy").shape == (1, 3)
 
 
@@ -253,6 +260,28 @@ def test_weights_that_do_not_fit(folders, tmp_path):
         ClipModel.load("ViT-S-32", tmp_path / "code.pt")
 
 
+def test_code_that_a_model_brings_is_not_run(folders, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "evil"
+    shutil.copytree(folders["siglip"], folder)
+    config = json.loads((folder / "open_clip_config.json").read_text())
+    config["model_cfg"]["text_cfg"]["tokenizer_kwargs"] = {"trust_remote_code": True}
+    (folder / "open_clip_config.json").write_text(json.dumps(config))
+    (folder / "evil.py").write_text(
+        "open('it_ran', 'w')\n"
+        "from transformers import PreTrainedTokenizerFast\n"
+        "class Evil(PreTrainedTokenizerFast): pass\n"
+    )
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    settings |= {"tokenizer_class": "Evil", "auto_map": {"AutoTokenizer": [None, "evil.Evil"]}}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    try:
+        ClipModel.load(f"local-dir:{folder}", device="cpu")
+    except WeightsError as error:
+        assert "the tokenizer of" in str(error)
+    assert not Path("it_ran").exists()
+
+
 def test_an_unknown_tag_names_those_there_are():
     with pytest.raises(WeightsError, match=r"opanai: no .*nearest: openai; it has openai"):
         ClipModel.load("ViT-B-32", "opanai")
@@ -276,20 +305,16 @@ def test_weights_trained_with_another_activation(monkeypatch, tmp_path):
 def test_models_of_the_hub(project, folders):
     with hub.serve(folders["clip"].parent.parent) as (address, requests):
         environment = {"HF_ENDPOINT": address, "HF_HOME": str(project / "hub")}
-        for name in ("clip", "siglip"):
-            done = evaluate("--model", f"hf-hub:test/{name}", "--device", "cpu", **environment)
-            assert (done.returncode, done.stdout) == (0, "out/exp.png\n"), done.stderr
+        done = evaluate("--model", "hf-hub:test/siglip", "--device", "cpu", **environment)
+        assert (done.returncode, done.stdout) == (0, "out/exp.png\n"), done.stderr
         run = json.loads(Path("out/exp/run.json").read_text(encoding="utf-8"))
         (weights,) = run["weights"]
         assert weights["sha256"] == sha256(folders["siglip"] / "open_clip_pytorch_model.bin")
-        for name, reason in (
-            ("gated", "its owners ask for your agreement"),
-            ("private", "the Hub has no such repository, or not for you"),
-        ):
-            done = evaluate("--model", f"hf-hub:test/{name}", **environment)
-            assert (done.returncode, done.stdout) == (2, "")
-            assert f"test/{name} could not be downloaded: {reason}" in done.stderr
-            assert "Traceback" not in done.stderr
+        done = evaluate("--model", "hf-hub:test/gated", **environment)
+        assert (done.returncode, done.stdout) == (2, "")
+        reason = "its owners ask for your agreement"
+        assert f"test/gated could not be downloaded: {reason}" in done.stderr
+        assert "Traceback" not in done.stderr
         assert requests
 
 

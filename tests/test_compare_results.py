@@ -30,7 +30,7 @@ def leave(name, similarities, groups=GROUPS, paths=PATHS, prompts=PROMPTS):
     """The folder of a run's results."""
     run = {
         "experiment": name,
-        "model": "s3d",
+        "description": "S3D, weights",
         "similarity": "cosine similarity",
         "trajectories": [{"path": p, "group": g} for p, g in zip(paths, groups)],
         "columns": [{"prompt": p, "group": g} for p, g in prompts],
@@ -68,13 +68,13 @@ def test_two_models(capsys):
         expected = measure(np.float32(weak), labels)[metric]["value"]
         assert row["weak"] == pytest.approx(expected)
         assert row["strong - weak"] == pytest.approx(row["strong"] - row["weak"])
-        assert row["low"] <= row["strong - weak"] <= row["high"]
+        assert row["strong - weak low"] <= row["strong - weak"] <= row["strong - weak high"]
 
 
 def test_a_run_against_itself_differs_by_nothing():
     assert compare(leave("a", noise(0, 1)), leave("b", noise(0, 1))) == 0
     for row in read_table()[1].values():
-        assert row["b - a"] == row["low"] == row["high"] == 0
+        assert row["b - a"] == row["b - a low"] == row["b - a high"] == 0
 
 
 def test_order_of_rows_and_of_groups_plays_no_part():
@@ -112,7 +112,8 @@ def test_what_differs_is_refused_by_name(capsys):
     other = leave("b", noise(0, 1), ["run"] * 5 + ["jump"] * 3, [*PATHS[:7], "clips/new.mp4"])
     assert compare(first, other) == 2
     assert capsys.readouterr().err.splitlines() == [
-        "clips/4.mp4 is labelled run in out/b, jump in out/a",
+        "clips/4.mp4 is labelled jump in out/a, and not in out/b",
+        "clips/4.mp4 is labelled run in out/b, and not in out/a",
         "out/b has no trajectory clips/7.mp4, which out/a has",
         "out/b has the trajectory clips/new.mp4, which out/a has not",
     ]
@@ -154,3 +155,41 @@ def test_run_json_of_an_older_version(capsys):
     Path("out/a/run.json").write_text(json.dumps(run))
     assert compare("out/a", "out/a") == 2
     assert "out/a: run.json has no 'columns'; run the evaluator again" in capsys.readouterr().err
+
+
+def test_one_video_under_two_labels_keeps_both():
+    paths, groups = ["x", "y", "z", "x", "w"], ["run", "run", "jump", "jump", "jump"]
+    similarities = np.random.default_rng(4).normal(size=(5, 2))
+    order = [3, 1, 4, 0, 2]
+    first = leave("a", similarities, groups, paths)
+    second = leave("b", similarities[order], [groups[i] for i in order], [paths[i] for i in order])
+    assert compare(first, second) == 0
+    table = read_table()[1]
+    labels = np.array([0, 0, 1, 1, 1])
+    assert table["top1"]["a"] == pytest.approx(
+        measure(np.float32(similarities), labels)["top1"]["value"]
+    )
+    assert all(row["b - a"] == 0 for row in table.values())
+
+
+def test_an_older_table_goes_with_its_picture():
+    first, second = leave("a", noise(0, 1)), leave("b", noise(1, 1))
+    assert compare(first, second) == 0 and Path("out/both.csv").exists()
+    plain = {"groups": [None] * 8, "prompts": [("x", None), ("y", None)]}
+    assert compare(leave("a", noise(0, 1), **plain), leave("b", noise(1, 1), **plain)) == 0
+    assert not Path("out/both.csv").exists()
+
+
+def test_places_that_are_taken(capsys):
+    first, second = leave("a", noise(0, 1)), leave("both", noise(1, 1))
+    Path("out/both.csv").mkdir()
+    assert compare(first, second) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        "--experiment-id both: a run is called so, and has its own picture",
+        "out/both.csv: a folder is in the place of a result",
+    ]
+
+
+def test_names_that_mathtext_would_read(capsys):
+    folder = leave("$\\foo{$", noise(0, 1), prompts=[("$\\foo{$", "run"), ("<b>", "jump")])
+    assert compare(folder, leave("b", noise(1, 1))) == 0

@@ -80,12 +80,12 @@ def test_what_a_run_with_groups_left_goes_with_a_run_without():
 
 RUN = {
     "experiment": "exp",
-    "model": "s3d",
+    "description": "S3D, weights",
     "similarity": "cosine similarity",
     "trajectories": [
         {"path": "a.mp4", "group": "run"},
         {"path": "bad.mp4", "group": "run", "error": "empty"},
-        {"path": "b.mp4", "group": None},
+        {"path": "b.mp4", "group": "jump"},
     ],
     "columns": [{"prompt": "x", "group": "run"}, {"prompt": "y", "group": "jump"}],
 }
@@ -94,8 +94,8 @@ RUN = {
 def test_reading_what_was_written():
     write(**{"run.json": as_json(RUN)})
     found = read_results("out/exp")
-    assert (found.name, found.model, found.label) == ("exp", "s3d", "cosine similarity")
-    assert found.trajectories == [("a.mp4", "run"), ("b.mp4", None)]
+    assert (found.name, found.model, found.label) == ("exp", "S3D, weights", "cosine similarity")
+    assert found.trajectories == [("a.mp4", "run"), ("b.mp4", "jump")]
     assert found.prompts == [("x", "run"), ("y", "jump")]
     assert np.array_equal(found.similarities, NUMBERS)
 
@@ -108,7 +108,18 @@ def test_reading_what_was_written():
         ("run.json", b"\xff", "damaged, run the evaluator again"),
         ("run.json", as_json(RUN | {"columns": []}), "similarities.npy is 2 by 2"),
         ("run.json", as_json(RUN | {"columns": [{"prompt": 1}]}), "run.json has no 'group'"),
-        ("run.json", as_json(RUN | {"columns": [{"prompt": 1, "group": 2}] * 2}), "is no text"),
+        (
+            "run.json",
+            as_json(RUN | {"columns": [{"prompt": 1, "group": 2}] * 2}),
+            "neither all names nor",
+        ),
+        (
+            "run.json",
+            as_json(RUN | {"columns": [{"prompt": "x", "group": g} for g in ("a", None)]}),
+            "neither all names nor all missing",
+        ),
+        ("run.json", b"[" * 100_000, "damaged, run the evaluator again"),
+        ("similarities.npy", b"\x93NUMPY\x01\x00\x10\x00{(" + b" " * 14, "damaged"),
         ("run.json", as_json({}), "run.json has no 'trajectories'"),
         ("similarities.npy", b"", "damaged, run the evaluator again"),
         ("similarities.npy", as_npy(NUMBERS * np.nan), "holds other things than numbers"),

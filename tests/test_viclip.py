@@ -53,7 +53,8 @@ def test_golden_embeddings_at_every_precision(size, name):
         assert agrees(vision, golden["vision"]) and agrees(text, golden["text"])
         similarity = F.normalize(vision) @ F.normalize(text).T
         assert np.abs(similarity.numpy() - golden["similarity"]).max() < 1e-5
-        for precision in (torch.bfloat16, torch.float16):
+        # emulated on most CPUs, so with one of them for the large one
+        for precision in (torch.bfloat16, torch.float16)[: 2 if size == "b" else 1]:
             with torch.autocast("cpu", precision):
                 lower = net.encode_video(video[:1]).float()
             moved = F.normalize(lower) @ F.normalize(text).T - similarity[:1]
