@@ -394,10 +394,13 @@ def test_the_first_of_each_group(grouped, small_weights, clips):
         (["--alpha", "0.5"], ["--alpha: has no meaning with --similarity cosine"]),
         (["--softmax", "0"], ["--softmax 0: takes a number, above 0"]),
         (["--softmax", "nan"], ["--softmax nan: takes a number, above 0"]),
-        (["--max-per-group", "0"], ["--max-per-group 0: takes a whole number"]),
+        (
+            ["--max-per-group", "0"],
+            ["--max-per-group 0: takes a whole number", "--max-per-group needs groups of"],
+        ),
         (
             ["--similarity", "projection", "--alpha", "2"],
-            ["--alpha 2: takes a number, 0 to 1"],
+            ["--alpha 2: takes a number, 0 to 1", "--similarity projection needs a group"],
         ),
         (
             ["--softmax", "--normalize", "vista"],
