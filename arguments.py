@@ -4,8 +4,10 @@ Start-up matters: nothing here waits for anything heavy to be imported.
 """
 
 import argparse
+import io
 import math
 import re
+import sys
 
 from inputs import InputError, read_prompts, read_trajectories
 
@@ -33,13 +35,7 @@ def parse_arguments(model_class, description, argv):
     parser.add_argument(
         "-e", "--experiment-id", metavar="NAME", help="what the results are called: NAME.png, NAME/"
     )
-    parser.add_argument(
-        "-o",
-        "--output-dir",
-        metavar="DIR",
-        default="evaluation_results",
-        help="folder for the results (default: evaluation_results)",
-    )
+    add_output_dir(parser)
     parser.add_argument(
         "-v",
         "--verbose",
@@ -49,7 +45,8 @@ def parse_arguments(model_class, description, argv):
     parser.add_argument(
         "--n-frames",
         metavar="N",
-        help=f"frames sampled from each video (default: {model_class.n_frames})",
+        default=model_class.n_frames,
+        help="frames sampled from each video (default: %(default)s)",
     )
     parser.add_argument(
         "--batch-size",
@@ -70,6 +67,16 @@ def parse_arguments(model_class, description, argv):
     add_similarity_arguments(parser)
     model_class.add_arguments(parser)
     return parser.parse_args(argv)
+
+
+def add_output_dir(parser):
+    parser.add_argument(
+        "-o",
+        "--output-dir",
+        metavar="DIR",
+        default="evaluation_results",
+        help="folder for the results (default: evaluation_results)",
+    )
 
 
 def add_similarity_arguments(parser):
@@ -162,6 +169,13 @@ def check_similarity_arguments(args) -> list[str]:
             problems.append("--softmax: --normalize vista has one of its own")
         args.softmax = number_in(args, "softmax", None, lambda t: t > 0, "above 0", problems)
     return problems
+
+
+def escape_output() -> None:
+    """Lets standard output and error take names in any encoding: what one lacks is escaped."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def number_in(args, name, default, is_right, what, problems):

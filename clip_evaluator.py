@@ -21,6 +21,7 @@ from pathlib import Path
 
 import evaluator
 from arguments import whole_number
+from model import Model
 from texts import unseen
 from weights import WeightsError, check_finite, check_weights, from_hub, read, sha256
 
@@ -29,13 +30,8 @@ HUB, FOLDER = "hf-hub:", "local-dir:"  # how open_clip's names begin that are no
 WEIGHTS_SUFFIXES = (".safetensors", ".bin", ".pth", ".pt", ".npz")
 
 
-class ClipModel:
-    """A network of open_clip behind the interface that evaluator.main and embedding.py expect.
-
-    Attributes: n_frames says how a video is sampled, resize how a frame is scaled, preparation
-    tells it to users; device; precision; description is for the picture's title; weights maps the
-    files it was loaded from to their SHA-256.
-    """
+class ClipModel(Model):
+    """A network of open_clip behind the interface that evaluator.main and embedding.py expect."""
 
     name, packages = "clip", ("open_clip_torch", "timm", "pillow")
     n_frames, size = 32, None
@@ -109,13 +105,6 @@ class ClipModel:
         """For each prompt, what the network will not see of it."""
         return unseen(prompts, self.tokenizer, self.context)
 
-    def similarity(self, paths: list[str | Path], prompts: list[str]):
-        """Cosine similarities of videos and prompts, NumPy float32 [N, P]. Raises
-        videos.VideoError for the first video that cannot be used."""
-        from embedding import similarity
-
-        return similarity(self, paths, prompts)
-
     @staticmethod
     def add_arguments(parser) -> None:
         parser.add_argument(
@@ -136,8 +125,6 @@ class ClipModel:
     def check_arguments(args) -> list[str]:
         """Fills in what was not given. Returns what is wrong."""
         problems = []
-        if args.n_frames is None:
-            args.n_frames = ClipModel.n_frames
         args.n_frames = whole_number(args, "n_frames", 1, 1024, problems)
         if args.pretrained is None and args.model == MODEL:
             args.pretrained = PRETRAINED
@@ -251,7 +238,7 @@ def load_network(model, pretrained):
         force_quick_gelu = bool(published.get("quick_gelu"))
         at = str(published.get("hf_hub") or published.get("url"))
         paths = [from_hub(open_clip.download_pretrained, published, at=at)]
-    no_code(model)
+    get_tokenizer = partial(open_clip.get_tokenizer, **no_code(model))
     try:
         with warnings.catch_warnings(action="ignore"):
             network = open_clip.create_model(
@@ -268,21 +255,13 @@ def load_network(model, pretrained):
         reason = " ".join(str(error).split())
         raise WeightsError(f"{paths[0]} does not fit {model}: {reason[:400]}") from None
     check_finite(network.state_dict(), paths[0])
-    return network, load_tokenizer(model), paths
-
-
-def load_tokenizer(model):
-    """open_clip's tokenizer for a model. Some come from transformers, with arguments that stand in
-    the model's own files, which may ask to run code that lies beside them: never."""
-    import open_clip
-
-    at = f"the tokenizer of {model}"
-    return from_hub(partial(open_clip.get_tokenizer, **no_code(model)), model, at=at)
+    return network, from_hub(get_tokenizer, model, at=f"the tokenizer of {model}"), paths
 
 
 def no_code(model):
-    """Keeps transformers from running a model's own code, and from asking whether it may. Returns
-    the arguments that tell a tokenizer of transformers so, none for another."""
+    """Keeps transformers from running code that lies beside a model, which the model's own files
+    may ask for, and from asking whether it may. Returns the arguments that tell a tokenizer of
+    transformers so, none for another."""
     import open_clip
 
     config = from_hub(open_clip.get_model_config, model, at=model) or {}

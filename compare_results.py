@@ -8,14 +8,19 @@ and how much higher than the first's they are, with a 95 % interval (paired boot
 """
 
 import argparse
-import io
-import os
 import sys
-import tempfile
 from collections import Counter
 from pathlib import Path
 
-from results import ResultsError, as_csv, read_results, wrong_name
+from arguments import add_output_dir, escape_output
+from results import (
+    ResultsError,
+    as_csv,
+    read_results,
+    replace_files,
+    wrong_name,
+    wrong_output_dir,
+)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -26,17 +31,9 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("results", nargs="+", help="folders of runs, two or more")
     parser.add_argument("-e", "--experiment-id", metavar="NAME", help="NAME.png and NAME.csv")
-    parser.add_argument(
-        "-o",
-        "--output-dir",
-        metavar="DIR",
-        default="evaluation_results",
-        help="folder for the results (default: evaluation_results)",
-    )
+    add_output_dir(parser)
     args = parser.parse_args(argv)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+    escape_output()
     runs, problems = [], []
     if args.experiment_id is None:
         problems.append("-e NAME is missing: what shall the comparison be called?")
@@ -64,7 +61,7 @@ def main(argv: list[str] | None = None) -> int:
     else:
         print("nothing is labelled, so there are no metrics to compare", file=sys.stderr)
     try:
-        write(Path(args.output_dir), files)
+        replace_files(args.output_dir, files)
     except OSError as error:
         print(f"could not write to {args.output_dir}: {error}", file=sys.stderr)
         return 1
@@ -76,7 +73,8 @@ def wrong_places(folder, name):
     """What is wrong with where the comparison should go."""
     if problem := wrong_name(name):
         return [f"--experiment-id {name!r}: {problem}"]
-    problems = []
+    if problems := wrong_output_dir(folder):
+        return problems
     if (folder / name / "run.json").exists():
         problems.append(f"--experiment-id {name}: a run is called so, and has its own picture")
     for path in (folder / f"{name}.png", folder / f"{name}.csv"):
@@ -87,7 +85,7 @@ def wrong_places(folder, name):
 
 def keys_of(run):
     """What stands for each row, in order: its path, its label (None where no group of prompts bears
-    the trajectory's group's name), and the how manieth such row it is."""
+    the trajectory's group's name), and how many such rows stand before it."""
     names = {group for _, group in run.prompts} - {None}
     seen, keys = Counter(), []
     for path, group in run.trajectories:
@@ -155,38 +153,40 @@ def compare(runs, names):
     """The table of metrics, its header first; None if nothing is labelled."""
     import numpy as np
 
-    from metrics import differences, measure
-    from verdict import labelled_rows, scores_of
+    from metrics import bootstrap, differences, interval, resamples
+    from similarity import number_groups
+    from verdict import SEED, labelled_rows, scores_of
 
     scored = []
     for run in runs:
-        groups = [group for _, group in run.prompts]
-        present = list(dict.fromkeys(groups))
+        present, columns = number_groups([group for _, group in run.prompts])
         if None in present or len(present) < 2:
             return None
         rows, labels = labelled_rows([group for _, group in run.trajectories], present)
         if not rows:
             return None
-        columns = np.array([present.index(group) for group in groups])
         scores = scores_of(run.similarities[rows], columns)
         # the same groups in the same places in every run, those of one run only behind
         right = list(dict.fromkeys(present[label] for label in labels))
         order = [present.index(group) for group in right]
         order += [i for i in range(len(present)) if i not in order]
         scored.append((scores[:, order], np.argsort(order)[labels]))
-    (first, labels), others = scored[0], scored[1:]
     header = ["metric"]
     for name in names:
         header += [name, f"{name} low", f"{name} high"]
     for name in names[1:]:
         difference = f"{name} - {names[0]}"
         header += [difference, f"{difference} low", f"{difference} high"]
-    measured = [measure(scores, labels) for scores, _ in scored]
-    compared = [differences(first, scores, labels) for scores, _ in others]
+    weights = resamples(len(scored[0][1]), np.random.default_rng(SEED))
+    drawn = [bootstrap(scores, labels, weights) for scores, labels in scored]
+    compared = [differences(drawn[0], others) for others in drawn[1:]]
     table = [header]
-    for metric in measured[0]:
-        figures = [found[metric] for found in (*measured, *compared)]
-        table.append([metric, *(f[key] for f in figures for key in ("value", "low", "high"))])
+    for metric in drawn[0]:
+        figures = [interval(*found[metric]) for found in drawn]
+        figures += [found[metric] for found in compared]
+        table.append(
+            [metric, *(figure[key] for figure in figures for key in ("value", "low", "high"))]
+        )
     return table
 
 
@@ -199,20 +199,6 @@ def as_text(table):
         cells = (f"{value:.2f} ({low:.2f}, {high:.2f})" for value, low, high in triples)
         lines.append(f"{metric:42}" + "  ".join(f"{cell:>20}" for cell in cells))
     return "\n".join(lines)
-
-
-def write(folder, files):
-    """Writes the files beside their places and renames them into it at the end."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".writing-", dir=folder) as temporary:
-        for name, content in files.items():
-            if content is not None:
-                (Path(temporary) / name).write_bytes(content)
-        for name, content in files.items():
-            if content is None:  # left by an earlier comparison
-                (folder / name).unlink(missing_ok=True)
-            else:
-                os.replace(Path(temporary) / name, folder / name)
 
 
 if __name__ == "__main__":

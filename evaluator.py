@@ -4,7 +4,6 @@ Start-up matters: what is heavy to import is imported when the inputs have been 
 """
 
 import importlib
-import io
 import os
 import platform
 import signal
@@ -15,7 +14,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
 
-from arguments import BASELINE, check_inputs, parse_arguments
+from arguments import BASELINE, check_inputs, escape_output, parse_arguments
 from inputs import InputError, Prompt, short_names
 
 PACKAGES = ("torch", "numpy", "av", "seaborn", "matplotlib")  # whose versions run.json names
@@ -29,9 +28,7 @@ def main(model_class, description: str, argv: list[str] | None = None) -> int:
     nothing was done, as something was wrong with the arguments, the lists or the weights; 130:
     interrupted.
     """
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+    escape_output()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # schedulers: clean up as on Ctrl-C
     try:
         args = parse_arguments(model_class, description, argv)
@@ -172,9 +169,8 @@ def compare(args, videos, texts, prompts):
     prompts = [prompt for prompt in prompts if prompt.group != BASELINE]
     if args.ensemble == "mean-embedding":
         groups = {prompt.group: prompt.line for prompt in reversed(prompts)}
-        names = list(dict.fromkeys(prompt.group for prompt in prompts))
-        members = [texts[[prompt.group == name for prompt in prompts]] for name in names]
-        texts = np.stack([similarity.mean_direction(embeddings) for embeddings in members])
+        names, members = similarity.number_groups([prompt.group for prompt in prompts])
+        texts = [similarity.mean_direction(texts[members == i]) for i in range(len(names))]
         prompts = [Prompt(name, name, groups[name]) for name in names]
     if args.similarity == "cosine":
         similarities, label = similarity.cosine_similarity(videos, texts), "cosine similarity"
@@ -186,17 +182,15 @@ def compare(args, videos, texts, prompts):
         baseline = similarity.mean_direction(baseline)
         similarities = function(videos, texts, baseline, args.alpha)
         label = f"{args.similarity} similarity, alpha {args.alpha:g}"
-    if args.normalize:
-        shares = args.normalize == "vista"
-        rescaled = similarity.softmax(similarities, 1) if shares else similarities
-        for column in np.flatnonzero(similarity.is_flat(rescaled)):
-            tell(f'warning: "{prompts[column].text}" has the same value for all trajectories')
     if args.normalize == "prompt":
         similarities = similarity.standardize_prompts(similarities)
         label += ", standardised for each prompt"
     if args.normalize == "vista":
         similarities = similarity.rescale_as_vista(similarities)
         label += ", rescaled as ViSTa does"
+    if args.normalize:
+        for column in np.flatnonzero(~similarities.any(0)):  # zeros are what no spread gives
+            tell(f'warning: "{prompts[column].text}" has the same value for all trajectories')
     if args.softmax is not None:
         similarities = similarity.softmax(similarities, args.softmax)
         label += f", softmax at temperature {args.softmax:g}"

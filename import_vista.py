@@ -8,18 +8,17 @@ group of that name in both, which is how the evaluators know the right answers.
 """
 
 import argparse
-import io
 import json
 import os
 import shlex
 import sys
-import tempfile
 from contextlib import suppress
 from glob import glob
 from pathlib import Path
 
-from arguments import BASELINE
+from arguments import BASELINE, escape_output
 from inputs import MAX_BYTES
+from results import replace_files, wrong_output_dir
 
 TEXT = "tag:yaml.org,2002:str"
 
@@ -30,9 +29,7 @@ def main(argv: list[str] | None = None) -> int:
     0: the lists are written; 1: they could not be written; 2: something is wrong with the
     arguments or the problem sets, all of it is named, and nothing was written.
     """
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+    escape_output()
     args = parse_arguments(argv)
     problems, notes, lists, commands = [], [], {}, []
     if args.video_dir is not None and not args.video_dir.is_dir():
@@ -60,7 +57,8 @@ def main(argv: list[str] | None = None) -> int:
         print(f"{len(problems)} to put right; nothing was written", file=sys.stderr)
         return 2
     try:
-        write_lists(args.output_dir, lists)
+        contents = {p.name: ("\n".join(lines) + "\n").encode() for p, lines in lists.items()}
+        replace_files(args.output_dir, contents)
     except OSError as error:
         print(f"the lists could not be written to {args.output_dir}: {error}", file=sys.stderr)
         return 1
@@ -361,25 +359,9 @@ def read_text(path: Path, problems: list[str]) -> str | None:
 
 def check_destination(folder: Path, lists) -> list[str]:
     """What is wrong with where the lists should go; nothing is created."""
-    existing = folder
-    while not os.path.lexists(existing) and existing != existing.parent:
-        existing = existing.parent
-    if not existing.is_dir():
-        return [f"--output-dir {folder}: {existing} is not a folder: name another"]
-    if not os.access(existing, os.W_OK | os.X_OK):
-        return [f"--output-dir {folder}: no permission to write to {existing}"]
-    return [f"{path}: a folder is in the place of a list" for path in lists if path.is_dir()]
-
-
-def write_lists(folder: Path, lists: dict[Path, list[str]]) -> None:
-    """Writes each list's lines to its path in `folder`. Everything is written beside its place
-    first and renamed into it at the end. Raises OSError."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".writing-", dir=folder) as temporary:
-        for path, lines in lists.items():
-            (Path(temporary) / path.name).write_bytes(("\n".join(lines) + "\n").encode())
-        for path in lists:
-            os.replace(Path(temporary) / path.name, path)
+    return wrong_output_dir(folder) or [
+        f"{path}: a folder is in the place of a list" for path in lists if path.is_dir()
+    ]
 
 
 if __name__ == "__main__":

@@ -28,14 +28,13 @@ def measure(scores: np.ndarray, labels: np.ndarray, seed: int = 0) -> dict[str, 
     rng = np.random.default_rng(seed)
     n, n_groups = scores.shape
     once = np.ones((1, n))
-    values = resampled_figures(scores, labels, once)
-    drawn = resampled_figures(scores, labels, resamples(n, rng))
+    figures = bootstrap(scores, labels, resamples(n, rng))
     n_draws = int(np.clip(100_000 // scores.size, 5, 200))
     by_chance = [resampled_figures(rng.random(scores.shape), labels, once) for _ in range(n_draws)]
     counts = np.bincount(labels, minlength=n_groups)
     order = np.argsort(-counts, kind="stable").argsort()  # the commonest first, without ties
     commonest = resampled_figures(np.tile(-order, (n, 1)), labels, once)
-    chance = {name: np.mean([figures[name] for figures in by_chance]) for name in values}
+    chance = {name: np.mean([drawn[name] for drawn in by_chance]) for name in figures}
     # Where every rank is as likely as any other, chance need not be drawn.
     ranks = np.arange(1, n_groups + 1)
     chance |= {name: np.mean(ranks <= k) for name, k in (("top1", 1), ("top3", 3))}
@@ -46,25 +45,28 @@ def measure(scores: np.ndarray, labels: np.ndarray, seed: int = 0) -> dict[str, 
         f"{way}_mean_reciprocal_rank": (1 / ranks).mean(),
     }
     return {
-        name: interval(value[0], drawn[name])
+        name: interval(value, drawn)
         | {"chance": float(chance[name]), "commonest": float(commonest[name][0])}
-        for name, value in values.items()
+        for name, (value, drawn) in figures.items()
     }
 
 
-def differences(scores: np.ndarray, others: np.ndarray, labels: np.ndarray, seed: int = 0) -> dict:
-    """How much higher each figure of `measure` is with other scores [N, G'] of the same
-    trajectories, with its 95 % interval: both are drawn together (paired bootstrap)."""
-    once = np.ones((1, len(labels)))
-    weights = resamples(len(labels), np.random.default_rng(seed))
-    values, drawn = (
-        [resampled_figures(s, labels, drawn_weights) for s in (scores, others)]
-        for drawn_weights in (once, weights)
-    )
+def differences(figures: dict, others: dict) -> dict[str, dict[str, float]]:
+    """How much higher each figure is in others than in figures, with its 95 % interval: both as
+    `bootstrap` gives them for the same trajectories and weights, so that they are drawn together
+    (paired bootstrap)."""
     return {
-        name: interval(values[1][name][0] - values[0][name][0], drawn[1][name] - drawn[0][name])
-        for name in values[0]
+        name: interval(others[name][0] - value, others[name][1] - drawn)
+        for name, (value, drawn) in figures.items()
     }
+
+
+def bootstrap(scores: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> dict:
+    """Name -> (value, values) of each figure of `measure`: its value, and that in every resample,
+    float64 [R]. weights: [R, N] of `resamples`."""
+    values = resampled_figures(scores, labels, np.ones((1, len(labels))))
+    drawn = resampled_figures(scores, labels, weights)
+    return {name: (value[0], drawn[name]) for name, value in values.items()}
 
 
 def resamples(n: int, rng: np.random.Generator) -> np.ndarray:
@@ -112,11 +114,17 @@ def ranks_of_right(scores, labels):
     return (scores >= right[:, None]).sum(1)
 
 
-def answers(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """The prompt group with the highest score, a wrong one if it is as high. int64 [N]"""
+def wrong_scores(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """The scores with -inf in the place of each trajectory's right prompt. float64 [N, G]"""
     wrong = np.array(scores, np.float64)
     wrong[np.arange(len(labels)), labels] = -np.inf
-    return np.where(ranks_of_right(scores, labels) == 1, labels, wrong.argmax(1))
+    return wrong
+
+
+def answers(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """The prompt group with the highest score, a wrong one if it is as high. int64 [N]"""
+    wrong = wrong_scores(scores, labels).argmax(1)
+    return np.where(ranks_of_right(scores, labels) == 1, labels, wrong)
 
 
 def macro_f1(scores, labels, weights):
@@ -186,10 +194,7 @@ def confusion(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
 def margins(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Right prompt minus best wrong prompt, for each trajectory. float64 [N]; inf if there is only
     one prompt."""
-    wrong = np.array(scores, np.float64)
-    right = wrong[np.arange(len(labels)), labels]
-    wrong[np.arange(len(labels)), labels] = -np.inf
-    return right - wrong.max(1)
+    return scores[np.arange(len(labels)), labels] - wrong_scores(scores, labels).max(1)
 
 
 def behaviours(scores: np.ndarray, labels: np.ndarray, names: list[str], seed: int = 0) -> list:

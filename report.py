@@ -6,7 +6,7 @@ import numpy as np
 
 from figures import as_png, group_bars, heatmap
 from results import as_csv, as_json, as_npy
-from similarity import group_statistics
+from similarity import group_statistics, number_groups
 from verdict import judge
 
 MEANS = "mean over the pairs of a row and a column; outlined: the best of each row"
@@ -107,5 +107,4 @@ def groups_of(entries: list[Entry]) -> Groups:
     """The groups of a list; without any, every entry is one of its own."""
     if entries[0].group is None:
         return Groups([entry.shown for entry in entries], np.arange(len(entries)))
-    names = list(dict.fromkeys(entry.group for entry in entries))
-    return Groups(names, np.array([names.index(entry.group) for entry in entries]))
+    return Groups(*number_groups([entry.group for entry in entries]))

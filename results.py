@@ -78,26 +78,36 @@ def check_destination(output_dir: str | Path, experiment_id: str) -> list[str]:
         return [f"--experiment-id {experiment_id!r}: {problem}"]
     output_dir = Path(output_dir)
     picture, folder = output_dir / f"{experiment_id}.png", output_dir / experiment_id
-    problems = []
+    if problems := wrong_output_dir(output_dir):
+        return problems
     try:
-        with suppress(FileNotFoundError, NotADirectoryError):
-            folder.lstat()  # says if the path is too long or leads through a closed folder
         for path in (picture, *(folder / name for name in FILES)):
             if path.is_dir():
                 problems.append(f"{path}: a folder is in the place of a result")
         if os.path.lexists(folder) and not folder.is_dir():
             problems.append(f"{folder}: a file is in the place of the results folder")
-        existing = output_dir
-        while not os.path.lexists(existing):
-            existing = existing.parent
-        if not existing.is_dir():
-            problems.append(f"--output-dir {output_dir}: {existing} is a file, not a folder")
-        for place in (existing, folder):
-            if place.is_dir() and not os.access(place, os.W_OK | os.X_OK):
-                problems.append(f"--output-dir {output_dir}: no permission to write to {place}")
+        if folder.is_dir() and not os.access(folder, os.W_OK | os.X_OK):
+            problems.append(f"--output-dir {output_dir}: no permission to write to {folder}")
     except OSError as error:
         problems.append(f"--output-dir {output_dir}: {error.strerror}")
     return problems
+
+
+def wrong_output_dir(output_dir: Path) -> list[str]:
+    """Why a folder cannot be made or written to; nothing is created."""
+    try:
+        with suppress(FileNotFoundError, NotADirectoryError):
+            (output_dir / "result").lstat()  # too long a path, or one through a closed folder
+    except OSError as error:
+        return [f"--output-dir {output_dir}: {error.strerror}"]
+    existing = output_dir
+    while not os.path.lexists(existing) and existing != existing.parent:
+        existing = existing.parent
+    if not existing.is_dir():
+        return [f"--output-dir {output_dir}: {existing} is a file, not a folder"]
+    if not os.access(existing, os.W_OK | os.X_OK):
+        return [f"--output-dir {output_dir}: no permission to write to {existing}"]
+    return []
 
 
 def wrong_name(experiment_id: str) -> str | None:
@@ -119,27 +129,30 @@ def write_results(
     """Writes the picture and the files of the experiment's folder; returns the picture's path.
 
     files: name -> content, of the names in FILES; those that an earlier run left and this one does
-    not have are removed. Everything is written beside its place first and renamed into it at the
-    end, so that a failed run leaves the old results as they were. Raises OSError.
+    not have are removed. Raises OSError, and then the old results are as they were.
     """
-    output_dir = Path(output_dir)
-    folder = output_dir / experiment_id
-    output_dir.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".writing-", dir=output_dir) as temporary:
-        new = Path(temporary)
-        (new / "picture").write_bytes(picture)
-        for name, content in files.items():
-            (new / name).write_bytes(content)
+    folder = {f"{experiment_id}/{name}": files.get(name) for name in FILES}
+    replace_files(output_dir, folder | {f"{experiment_id}.png": picture})
+    return Path(output_dir) / f"{experiment_id}.png"
 
-        folder.mkdir(exist_ok=True)
-        for name in FILES:
-            if name in files:
-                os.replace(new / name, folder / name)
-            else:
+
+def replace_files(folder: str | Path, files: dict[str, bytes | None]) -> None:
+    """Writes files, by their paths in a folder; None removes one. All are written beside their
+    places first and renamed into them at the end, so that whoever looks sees the old or the new
+    ones, and a failed write leaves the old. Raises OSError."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".writing-", dir=folder) as temporary:
+        for name, content in files.items():
+            if content is not None:
+                (Path(temporary) / name).parent.mkdir(exist_ok=True)
+                (Path(temporary) / name).write_bytes(content)
+        for name, content in files.items():
+            if content is None:
                 (folder / name).unlink(missing_ok=True)
-        path = output_dir / f"{experiment_id}.png"
-        os.replace(new / "picture", path)
-    return path
+            else:
+                (folder / name).parent.mkdir(exist_ok=True)
+                os.replace(Path(temporary) / name, folder / name)
 
 
 # File names may hold bytes that are no UTF-8; both show them as backslash escapes.

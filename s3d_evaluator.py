@@ -11,6 +11,7 @@ from pathlib import Path
 
 import evaluator
 from arguments import whole_number
+from model import Model
 from weights import (
     WeightsError,
     by_hand,
@@ -41,13 +42,8 @@ DEMO = {
 RESIZES = ("crop", "stretch", "half")
 
 
-class S3DModel:
-    """S3D behind the interface that evaluator.main and embedding.py expect.
-
-    Attributes: n_frames, resize and size say how a video is sampled, preparation tells it to
-    users; device; precision; description is for the picture's title; weights maps the files it was
-    loaded from to their SHA-256.
-    """
+class S3DModel(Model):
+    """S3D behind the interface that evaluator.main and embedding.py expect."""
 
     name, packages = "s3d", ()
     n_frames, resize, size = 32, "crop", 224
@@ -173,13 +169,6 @@ class S3DModel:
             warnings.append(messages)
         return warnings
 
-    def similarity(self, paths: list[str | Path], prompts: list[str]):
-        """Cosine similarities of videos and prompts, NumPy float32 [N, P]. Raises
-        videos.VideoError for the first video that cannot be used."""
-        from embedding import similarity
-
-        return similarity(self, paths, prompts)
-
     @staticmethod
     def add_arguments(parser) -> None:
         parser.add_argument(
@@ -223,10 +212,8 @@ class S3DModel:
             if args.resize == "half":
                 problems.append("--size: has no meaning with --resize half")
             args.size = whole_number(args, "size", 200, 256, problems, even=True)
-        if args.n_frames is not None:
-            args.n_frames = whole_number(args, "n_frames", 2, 1024, problems, even=True)
+        args.n_frames = whole_number(args, "n_frames", 2, 1024, problems, even=True)
         defaults = {
-            "n_frames": S3DModel.n_frames,
             "size": S3DModel.size,
             "model_checkpoint_path": str(CHECKPOINT),
         }

@@ -110,6 +110,13 @@ def group_statistics(
     return means, np.sqrt(rows.T @ apart**2 @ columns / counts), counts.astype(np.int64)
 
 
+def number_groups(groups: list[str | None]) -> tuple[list[str | None], np.ndarray]:
+    """The names of groups in the order of their first entries, and of each entry the number of its
+    group, int64 [N]."""
+    numbers = {name: i for i, name in enumerate(dict.fromkeys(groups))}
+    return list(numbers), np.array([numbers[name] for name in groups], np.int64)
+
+
 def membership(groups: np.ndarray) -> np.ndarray:
     """int [N], each from 0 up -> float64 [N, G], 1 where an entry belongs to a group."""
     groups = np.asarray(groups)

@@ -12,8 +12,9 @@ from metrics import (
     margins,
     measure,
     sensitivity,
+    wrong_scores,
 )
-from similarity import membership
+from similarity import membership, number_groups
 
 SEED = 0
 NAMES = {  # of the figures on the terminal; metrics.json has all
@@ -40,17 +41,14 @@ def judge(
     similarities: float [N, P]; the groups of its rows and columns, by name. A trajectory's score
     for a prompt group is the mean over the group's prompts.
     """
-    names = list(dict.fromkeys(prompt_groups))
+    names, columns = number_groups(prompt_groups)
     if len(names) < 2 or not set(names) & set(trajectory_groups):
         return None
     rows, labels = labelled_rows(trajectory_groups, names)
-    columns = np.array([names.index(group) for group in prompt_groups])
     labelled = np.asarray(similarities, np.float64)[rows]
     scores = scores_of(labelled, columns)  # [n, G]
     areas = auc(labelled, columns, labels)  # [P]
-    wrong = np.array(scores)
-    wrong[np.arange(len(rows)), labels] = -np.inf
-    apart = margins(scores, labels)
+    best_wrong, apart = wrong_scores(scores, labels).argmax(1), margins(scores, labels)
     found = {
         "n_trajectories": len(rows),
         "n_unlabelled": len(trajectories) - len(rows),
@@ -63,7 +61,7 @@ def judge(
                 "trajectory": trajectories[rows[i]],
                 "behaviour": names[labels[i]],
                 "margin": float(apart[i]),
-                "best_wrong": names[wrong[i].argmax()],
+                "best_wrong": names[best_wrong[i]],
             }
             for i in np.argsort(apart, kind="stable")
         ],

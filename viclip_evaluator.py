@@ -11,6 +11,7 @@ from pathlib import Path
 
 import evaluator
 from arguments import whole_number
+from model import Model
 from texts import unseen
 from weights import (
     WeightsError,
@@ -30,13 +31,8 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, as the m
 TIME = "vision_encoder.temporal_positional_embedding"
 
 
-class ViCLIPModel:
-    """ViCLIP behind the interface that evaluator.main and embedding.py expect.
-
-    Attributes: n_frames, resize and size say how a video is sampled, preparation tells it to
-    users; device; precision; description is for the picture's title; weights maps the file it was
-    loaded from to its SHA-256.
-    """
+class ViCLIPModel(Model):
+    """ViCLIP behind the interface that evaluator.main and embedding.py expect."""
 
     name, packages = "viclip", ("open_clip_torch",)
     n_frames, resize, size = 8, "stretch", 224
@@ -76,10 +72,9 @@ class ViCLIPModel:
         model.device = choose_device(device)
         model.precision = choose_precision(precision, model.device)
         state_dict = load_state_dict(path, under="model")
-        for other in SIZES:
-            width = viclip.SIZES[other].width
-            found = getattr(state_dict.get("vision_encoder.class_embedding"), "shape", None)
-            if other != model_size and found == (width,):
+        found = getattr(state_dict.get("vision_encoder.class_embedding"), "shape", None)
+        for other, size in viclip.SIZES.items():
+            if other != model_size and found == (size.width,):
                 raise WeightsError(f"{path} holds {SIZES[other]}: give --model-size {other}")
         time = state_dict.get(TIME)
         if time is not None and time.ndim == 3 and time.shape[1] != n_frames:
@@ -130,13 +125,6 @@ class ViCLIPModel:
 
         return unseen(prompts, tokenize, CONTEXT)
 
-    def similarity(self, paths: list[str | Path], prompts: list[str]):
-        """Cosine similarities of videos and prompts, NumPy float32 [N, P]. Raises
-        videos.VideoError for the first video that cannot be used."""
-        from embedding import similarity
-
-        return similarity(self, paths, prompts)
-
     @staticmethod
     def add_arguments(parser) -> None:
         parser.add_argument(
@@ -168,8 +156,6 @@ class ViCLIPModel:
     def check_arguments(args) -> list[str]:
         """Fills in what was not given. Returns what is wrong."""
         problems = []
-        if args.n_frames is None:
-            args.n_frames = ViCLIPModel.n_frames
         args.n_frames = whole_number(args, "n_frames", 1, 1024, problems)
         if args.resize not in RESIZES:
             problems.append(f"--resize {args.resize}: takes {', '.join(RESIZES)}")

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from pathlib import Path
 
 # Most tests wait for a script of one thread, so several run at once; torch's threads share the
 # cores, and hear of it before torch is imported.
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 import recipe
 from hypothesis import settings
+from runs import PROMPTS, TRAJECTORIES
 
 # A loaded machine is no mistake of the code's.
 settings.register_profile("no deadline", deadline=None)
@@ -21,6 +23,27 @@ settings.load_profile("no deadline")
 def hear_ctrl_c():
     """For a child process: shells start background jobs with SIGINT ignored."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def write(path, content=b""):
+    """A file with its folders; the path."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+@pytest.fixture
+def in_empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def project(tmp_path, in_empty_folder):
+    """An empty folder to run in, with a list of prompts and a list of trajectories."""
+    Path("prompts.txt").write_text("\n".join(PROMPTS))
+    Path("trajectories.txt").write_text("\n".join(map(str, TRAJECTORIES)))
+    return tmp_path
 
 
 @pytest.fixture(scope="session")

@@ -1,11 +1,10 @@
 """Networks of open_clip, with random weights, behind the command and the Python interface."""
 
-import csv
 import json
-import os
 import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import hub
@@ -13,19 +12,19 @@ import imageio.v3 as iio
 import numpy as np
 import open_clip
 import pytest
+import runs
 import torch
 from make_videos import counting_frames, write_video
 from PIL import Image
+from runs import PROMPTS, ROOT, TRAJECTORIES, read_numbers
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
-import evaluator
 from clip_evaluator import ClipModel
 from weights import WeightsError, sha256
 
-ROOT = Path(__file__).parent.parent
-TRAJECTORIES = [ROOT / f"trajectories/cheetah_{name}.mp4" for name in ("run", "jump", "tremble")]
-PROMPTS = ["a cheetah is running", "a cheetah is jumping up and down", "a cheetah is trembling"]
+evaluate = partial(runs.evaluate, "clip_evaluator.py")
+evaluate_here = partial(runs.evaluate_here, ClipModel)
 
 CLIP = {
     "embed_dim": 32,
@@ -95,34 +94,6 @@ def folders(tmp_path_factory):
     return {path.name: path for path in owner.iterdir()}
 
 
-@pytest.fixture
-def project(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    Path("prompts.txt").write_text("\n".join(PROMPTS))
-    Path("trajectories.txt").write_text("\n".join(map(str, TRAJECTORIES)))
-    return tmp_path
-
-
-def evaluate(*arguments, **environment):
-    """A run over the project's lists, called `exp` in the folder `out`."""
-    lists = ["-t", "trajectories.txt", "-p", "prompts.txt", "-e", "exp", "-o", "out"]
-    command = [sys.executable, ROOT / "clip_evaluator.py", *lists, *map(str, arguments)]
-    environment = {k: v for k, v in os.environ.items() if k[:3] != "HF_"} | environment
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
-
-
-def evaluate_here(*arguments):
-    """The same without the seconds that a process of its own takes to import; the exit status."""
-    lists = ["-t", "trajectories.txt", "-p", "prompts.txt", "-e", "exp", "-o", "out"]
-    return evaluator.main(ClipModel, "", [*lists, *map(str, arguments)])
-
-
-def read_numbers():
-    with open("out/exp/similarities.csv", newline="", encoding="utf-8") as file:
-        header, *rows = csv.reader(file)
-    return header, [row[0] for row in rows], np.array([row[1:] for row in rows], np.float32)
-
-
 def by_hand(folder, paths, prompts, n_frames):
     """The similarities as open_clip's own functions give them, from all frames of the videos."""
     network, _, preprocess = open_clip.create_model_and_transforms(f"local-dir:{folder}")
@@ -165,7 +136,7 @@ def test_a_run_leaves_the_heatmap_and_its_numbers(project, folders):
     assert (done.returncode, done.stdout) == (0, "out/exp.png\n"), done.stderr
     assert "interpolation bicubic" in done.stderr
     assert iio.imread("out/exp.png").std() > 10
-    header, names, numbers = read_numbers()
+    header, names, numbers = read_numbers("out/exp")
     assert header == ["trajectory", *PROMPTS]
     assert names == [path.as_posix() for path in TRAJECTORIES]
     assert numbers.shape == (3, 3) and np.isfinite(numbers).all() and np.ptp(numbers) > 0
@@ -178,10 +149,10 @@ def test_a_run_leaves_the_heatmap_and_its_numbers(project, folders):
 def test_order_and_batch_size_change_nothing(project, folders):
     model = ["--model", f"local-dir:{folders['clip']}", "--device", "cpu"]
     assert evaluate_here(*model) == 0
-    before = read_numbers()
+    before = read_numbers("out/exp")
     Path("trajectories.txt").write_text("\n".join(map(str, TRAJECTORIES[::-1])))
     assert evaluate_here(*model, "--batch-size", 2) == 0
-    after = read_numbers()
+    after = read_numbers("out/exp")
     assert after[1] == before[1][::-1]
     assert after[2] == pytest.approx(before[2][::-1], abs=1e-5)
 

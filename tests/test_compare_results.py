@@ -20,10 +20,7 @@ PATHS = [f"clips/{i}.mp4" for i in range(8)]
 GROUPS = ["run"] * 4 + ["jump"] * 4
 PROMPTS = [("it runs", "run"), ("it jumps", "jump")]
 
-
-@pytest.fixture(autouse=True)
-def in_empty_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("in_empty_folder")
 
 
 def leave(name, similarities, groups=GROUPS, paths=PATHS, prompts=PROMPTS):

@@ -1,6 +1,5 @@
 """The command line, as a user runs it: real scripts, real videos, good and bad."""
 
-import csv
 import fcntl
 import json
 import os
@@ -17,12 +16,12 @@ import numpy as np
 import pytest
 from conftest import hear_ctrl_c
 from make_videos import counting_frames, write_video
+from runs import LISTS, ROOT, read_numbers
 
 import evaluator
 import results
 from s3d_evaluator import S3DModel
 
-ROOT = Path(__file__).parent.parent
 SCRIPT = ROOT / "s3d_evaluator.py"
 
 
@@ -56,16 +55,8 @@ def evaluate(*arguments, script=SCRIPT, **options):
 def evaluate_lists(small_weights, *arguments, **options):
     """A quick run over the project's lists, called `exp` in the folder `out`."""
     weights = ["--model-checkpoint-path", small_weights / "weights.pth"]
-    lists = ["-t", "trajectories.txt", "-p", "prompts.txt", "-e", "exp", "-o", "out"]
     quick = ["--n-frames", 2, "--size", 200, "--device", "cpu"]
-    return evaluate(*lists, *weights, *quick, *arguments, **options)
-
-
-def read_numbers(folder):
-    """The CSV as (columns, rows, float array)."""
-    with open(Path(folder) / "similarities.csv", newline="", encoding="utf-8") as file:
-        header, *rows = csv.reader(file)
-    return header, [row[0] for row in rows], np.array([row[1:] for row in rows], np.float32)
+    return evaluate(*LISTS, *weights, *quick, *arguments, **options)
 
 
 def test_a_run_leaves_the_heatmap_and_its_numbers(project, small_weights, clips):
@@ -235,10 +226,9 @@ def test_a_full_disk_leaves_the_old_results(project, small_weights, capsys, monk
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(results.Path, "write_bytes", full)
-    lists = ["-t", "trajectories.txt", "-p", "prompts.txt", "-e", "exp", "-o", "out"]
     weights = ["--model-checkpoint-path", str(small_weights / "weights.pth"), "--device", "cpu"]
     quick = ["--n-frames", "2", "--size", "200"]
-    assert evaluator.main(S3DModel, "", [*lists, *weights, *quick]) == 1
+    assert evaluator.main(S3DModel, "", [*LISTS, *weights, *quick]) == 1
     out, err = capsys.readouterr()
     assert out == ""
     assert "could not be written to out: [Errno 28] No space left on device" in err
@@ -321,7 +311,7 @@ def test_halved_odd_sizes_are_named(project, small_weights, tmp_path):
     write_video(tmp_path / "odd.mp4", counting_frames(4, 66, 100))
     Path("trajectories.txt").write_text("odd.mp4\n")
     done = evaluate(
-        *("-t", "trajectories.txt", "-p", "prompts.txt", "-e", "exp", "-o", "out"),
+        *LISTS,
         *("--model-checkpoint-path", small_weights / "weights.pth"),
         *("--resize", "half", "--n-frames", "2"),
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from conftest import write
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -18,17 +19,7 @@ from inputs import InputError, read_prompts, read_trajectories
 ROOT = Path(__file__).parent.parent
 GOOD = "label_prompts:\n  open: a door opens\n  shut: a door closes\n"
 
-
-@pytest.fixture(autouse=True)
-def in_empty_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-
-def write(path, content=b""):
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return path
+pytestmark = pytest.mark.usefixtures("in_empty_folder")
 
 
 def write_set(task, content=GOOD, videos=(("a.mp4", "open"), ("b.mp4", "shut")), touch=True):
@@ -110,7 +101,7 @@ def test_everything_wrong_is_said_at_once_and_nothing_is_written():
         "three/one.yaml: would become out/lists/one_prompts.txt, as one.yaml does: give it another "
         "output folder",
         "three/one.yaml:2: not YAML: mapping values are not allowed here",
-        "--output-dir out/lists: out is not a folder: name another",
+        "--output-dir out/lists: out is a file, not a folder",
         "10 to put right; nothing was written",
     ]
     assert not list(Path().rglob("*.txt"))

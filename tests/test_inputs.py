@@ -4,22 +4,13 @@ import os
 from pathlib import Path
 
 import pytest
+from conftest import write
 from hypothesis import given
 from hypothesis import strategies as st
 
 from inputs import InputError, read_prompts, read_trajectories, short_names
 
-
-@pytest.fixture(autouse=True)
-def in_empty_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-
-def write(path, content=b""):
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return path
+pytestmark = pytest.mark.usefixtures("in_empty_folder")
 
 
 def problems(read, path):

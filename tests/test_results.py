@@ -21,10 +21,7 @@ from results import (
 
 NUMBERS = np.array([[0.1, -0.25], [1 / 3, 0.0]], np.float32)
 
-
-@pytest.fixture(autouse=True)
-def in_empty_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("in_empty_folder")
 
 
 def write(experiment="exp", trajectories=("a.mp4", "b.mp4"), prompts=("x", "y"), **more):

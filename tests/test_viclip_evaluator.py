@@ -1,10 +1,9 @@
 """ViCLIP behind its command and behind its Python interface."""
 
-import csv
 import json
-import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import hub
@@ -12,34 +11,18 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 import recipe
+import runs
 import torch
 import torch.nn.functional as F
+from runs import PROMPTS, ROOT, TRAJECTORIES, read_numbers
 
-import evaluator
 from viclip import ViCLIP, interpolate_time
 from viclip_evaluator import CHECKPOINT, ViCLIPModel
 from videos import read_clip
 from weights import WeightsError, sha256
 
-ROOT = Path(__file__).parent.parent
-TRAJECTORIES = [ROOT / f"trajectories/cheetah_{name}.mp4" for name in ("run", "jump", "tremble")]
-PROMPTS = ["a cheetah is running", "a cheetah is jumping up and down", "a cheetah is trembling"]
-
-
-@pytest.fixture
-def project(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    Path("prompts.txt").write_text("\n".join(PROMPTS))
-    Path("trajectories.txt").write_text("\n".join(map(str, TRAJECTORIES)))
-    return tmp_path
-
-
-def evaluate(*arguments, **environment):
-    """A run over the project's lists, called `exp` in the folder `out`."""
-    lists = ["-t", "trajectories.txt", "-p", "prompts.txt", "-e", "exp", "-o", "out"]
-    command = [sys.executable, ROOT / "viclip_evaluator.py", *lists, *map(str, arguments)]
-    environment = {k: v for k, v in os.environ.items() if k[:3] != "HF_"} | environment
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
+evaluate = partial(runs.evaluate, "viclip_evaluator.py")
+evaluate_here = partial(runs.evaluate_here, ViCLIPModel)
 
 
 def small(weights):
@@ -48,24 +31,12 @@ def small(weights):
     return ["--model-checkpoint-path", weights, *quick]
 
 
-def evaluate_here(*arguments):
-    """The same without the seconds that a process of its own takes to import; the exit status."""
-    lists = ["-t", "trajectories.txt", "-p", "prompts.txt", "-e", "exp", "-o", "out"]
-    return evaluator.main(ViCLIPModel, "", [*lists, *map(str, arguments)])
-
-
-def read_numbers():
-    with open("out/exp/similarities.csv", newline="", encoding="utf-8") as file:
-        header, *rows = csv.reader(file)
-    return header, [row[0] for row in rows], np.array([row[1:] for row in rows], np.float32)
-
-
 def test_a_run_leaves_the_heatmap_and_its_numbers(project, viclip_weights):
     done = evaluate("--model-checkpoint-path", viclip_weights, "--model-size", "b", "-v")
     assert (done.returncode, done.stdout) == (0, "out/exp.png\n"), done.stderr
     assert "ViCLIP-B/16, b16.pth, on cpu in float32" in done.stderr
     assert iio.imread("out/exp.png").std() > 10
-    header, names, numbers = read_numbers()
+    header, names, numbers = read_numbers("out/exp")
     assert header == ["trajectory", *PROMPTS]
     assert names == [path.as_posix() for path in TRAJECTORIES]
     assert numbers.shape == (3, 3) and np.isfinite(numbers).all() and np.ptp(numbers) > 0
@@ -77,10 +48,10 @@ def test_a_run_leaves_the_heatmap_and_its_numbers(project, viclip_weights):
 
 def test_order_and_batch_size_change_nothing(project, viclip_weights):
     assert evaluate_here(*small(viclip_weights)) == 0
-    before = read_numbers()
+    before = read_numbers("out/exp")
     Path("trajectories.txt").write_text("\n".join(map(str, TRAJECTORIES[::-1])))
     assert evaluate_here(*small(viclip_weights), "--batch-size", 2) == 0
-    after = read_numbers()
+    after = read_numbers("out/exp")
     assert after[1] == before[1][::-1]
     assert after[2] == pytest.approx(before[2][::-1], abs=1e-5)
 

@@ -1,0 +1,35 @@
+"""Evaluators run over the project that the fixture of that name makes."""
+
+import csv
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+import evaluator
+
+ROOT = Path(__file__).parent.parent
+TRAJECTORIES = [ROOT / f"trajectories/cheetah_{name}.mp4" for name in ("run", "jump", "tremble")]
+PROMPTS = ["a cheetah is running", "a cheetah is jumping up and down", "a cheetah is trembling"]
+LISTS = ["-t", "trajectories.txt", "-p", "prompts.txt", "-e", "exp", "-o", "out"]
+
+
+def evaluate(script, *arguments, **environment):
+    """A run over the project's lists, called `exp` in the folder `out`."""
+    command = [sys.executable, ROOT / script, *LISTS, *map(str, arguments)]
+    environment = {k: v for k, v in os.environ.items() if k[:3] != "HF_"} | environment
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
+
+
+def evaluate_here(model_class, *arguments):
+    """The same without the seconds that a process of its own takes to import; the exit status."""
+    return evaluator.main(model_class, "", [*LISTS, *map(str, arguments)])
+
+
+def read_numbers(folder):
+    """The CSV as (columns, rows, float array)."""
+    with open(Path(folder) / "similarities.csv", newline="", encoding="utf-8") as file:
+        header, *rows = csv.reader(file)
+    return header, [row[0] for row in rows], np.array([row[1:] for row in rows], np.float32)
