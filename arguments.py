@@ -8,8 +8,11 @@ import io
 import math
 import re
 import sys
+from pathlib import Path
 
+from cache import default_folder
 from inputs import InputError, read_prompts, read_trajectories
+from results import check_destination, wrong_folder
 
 BASELINE = "baseline"  # the group of prompts that say only what is always there
 BASELINE_SIMILARITIES = ("projection", "goal-baseline")
@@ -64,6 +67,15 @@ def parse_arguments(model_class, description, argv):
         help="auto, float32, bfloat16 or float16, for the videos (default: auto, 16 bits on a GPU "
         "that is fast at it, else float32)",
     )
+    parser.add_argument(
+        "--cache-dir",
+        metavar="DIR",
+        help="folder where embeddings are kept for later runs, at most 2 GB, and what was used "
+        "longest ago goes first (default: trajectory-heatmaps in your folder for caches)",
+    )
+    parser.add_argument(
+        "--no-cache", action="store_true", help="compute everything now, and keep nothing"
+    )
     add_similarity_arguments(parser)
     model_class.add_arguments(parser)
     return parser.parse_args(argv)
@@ -114,13 +126,12 @@ def add_similarity_arguments(parser):
 def check_inputs(model_class, args):
     """The prompts and the trajectories; raises InputError with all that is wrong with the
     arguments and the lists."""
-    from results import check_destination
-
     problems = model_class.check_arguments(args)
     if args.batch_size is not None:
         args.batch_size = whole_number(args, "batch_size", 1, 4096, problems)
     if not re.fullmatch(r"auto|cpu|mps|cuda(:\d|:[1-9]\d)?", args.device, re.ASCII):
         problems.append(f"--device {args.device}: takes auto, cpu, cuda, cuda:N or mps")
+    problems += check_cache(args)
     problems += check_similarity_arguments(args)
     if args.precision not in PRECISIONS:
         problems.append(f"--precision {args.precision}: takes {', '.join(PRECISIONS)}")
@@ -150,6 +161,16 @@ def check_inputs(model_class, args):
     if args.max_per_group:
         trajectories = first_of_groups(trajectories, args.max_per_group)
     return prompts, trajectories
+
+
+def check_cache(args) -> list[str]:
+    """What is wrong with where embeddings shall be kept; the folder is filled in, or None."""
+    if args.no_cache:
+        return ["--cache-dir: has no meaning with --no-cache"] if args.cache_dir else []
+    if args.cache_dir is not None:
+        return wrong_folder("--cache-dir", Path(args.cache_dir))
+    args.cache_dir = str(default_folder())
+    return []
 
 
 def check_similarity_arguments(args) -> list[str]:

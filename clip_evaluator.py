@@ -14,15 +14,20 @@ import json
 import os
 import sys
 import warnings
+from collections.abc import Callable
 from difflib import get_close_matches
-from functools import partial
+from functools import cached_property, partial
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
+from typing import NamedTuple
 
 import evaluator
+import texts
 from arguments import whole_number
+from cache import NO_CACHE, Cache
+from devices import choose_device, choose_precision
 from model import Model
-from texts import unseen
 from weights import WeightsError, check_finite, check_weights, from_hub, read, sha256
 
 MODEL, PRETRAINED = "ViT-B-32", "laion2b_s34b_b79k"
@@ -31,79 +36,99 @@ WEIGHTS_SUFFIXES = (".safetensors", ".bin", ".pth", ".pt", ".npz")
 
 
 class ClipModel(Model):
-    """A network of open_clip behind the interface that evaluator.main and embedding.py expect."""
+    """A network of open_clip behind the interface that evaluator.main and embedding.py expect.
 
-    name, packages = "clip", ("open_clip_torch", "timm", "pillow")
+    model is a name of open_clip with `pretrained` a tag that it has or a file of weights, or
+    "hf-hub:OWNER/NAME" or "local-dir:FOLDER", which bring their own. What is missing is downloaded
+    into the Hugging Face Hub's cache. device is "auto", "cpu", "cuda", "cuda:N" or "mps"; frames
+    are embedded at a precision, "auto", "float32", "bfloat16" or "float16". cache may know what
+    open_clip, which is slow to import, says of the model.
+
+    Raises weights.WeightsError for a name that open_clip does not have and for files that are
+    missing or wrong, devices.DeviceError for a device that is not there.
+    """
+
+    name, packages = "clip", ("open_clip_torch", "timm", "transformers", "pillow")
     n_frames, size = 32, None
 
-    @classmethod
-    def load(
-        cls,
+    def __init__(
+        self,
         model: str = MODEL,
         pretrained: str | Path | None = None,
         *,
         device: str = "auto",
         precision: str = "auto",
         n_frames: int = n_frames,
-    ) -> "ClipModel":
-        """Loads a network to a device: "auto", "cpu", "cuda", "cuda:N" or "mps"; frames are
-        embedded at a precision: "auto", "float32", "bfloat16" or "float16".
-
-        model is a name of open_clip with `pretrained` a tag that it has or a file of weights, or
-        "hf-hub:OWNER/NAME" or "local-dir:FOLDER", which bring their own. What is missing is
-        downloaded into the Hugging Face Hub's cache.
-
-        Raises WeightsError for a name that open_clip does not have and for files that are missing
-        or wrong, embedding.DeviceError for a device that is not there.
-        """
+        cache: Cache = NO_CACHE,
+    ):
         if pretrained is None and model == MODEL:
             pretrained = PRETRAINED
         if problems := wrong_names(model, pretrained):
             raise WeightsError("\n".join(problems))
-        from embedding import choose_device, choose_precision
+        self.model, self.pretrained = model, None if pretrained is None else str(pretrained)
+        self.device = choose_device(device)
+        self.precision = choose_precision(precision, self.device)
+        self.n_frames = n_frames
+        self.description = f"{model}, {Path(pretrained).name}" if pretrained else model
 
-        clip = cls()
-        clip.device = choose_device(device)
-        clip.precision = choose_precision(precision, clip.device)
-        pretrained = None if pretrained is None else str(pretrained)
-        network, clip.tokenizer, paths = load_network(model, pretrained)
-        clip.network = network.eval().requires_grad_(False).to(clip.device)
-        clip.context = clip.tokenizer.context_length
-        clip.n_frames = n_frames
-        clip.resize, clip.preparation = resizing(network)
-        clip.weights = {str(path): sha256(path) for path in paths}
-        clip.description = model
-        if pretrained:
-            clip.description += f", {Path(pretrained).name}"
-        return clip
+        packages = {package: version(package) for package in self.packages}
+        key = {"model": model, "pretrained": self.pretrained, "packages": packages}
+        facts = cache.get("models", key)
+        if facts is None or hashes(model, facts["weights"], cache) != facts["files"]:
+            facts = self.find_facts(cache)
+            cache.put("models", key, facts)
+        self.preparation = facts["preparation"]
+        self.weights = {path: facts["files"][path] for path in facts["weights"]}
+        others = sorted(set(facts["files"].values()) - set(self.weights.values()))
+        self.architecture = [model, self.pretrained, *others]
 
-    def prepare(self, frames):
-        """uint8 [T, H, W, 3], as scaled by open_clip -> float32 [T, 3, H, W] on the CPU: in [0, 1],
-        less the network's mean, over its standard deviation."""
-        from embedding import normalized
+    def find_facts(self, cache) -> dict:
+        """How the network wants its frames; the files that it is made of, with their hashes; and
+        which of them are weights."""
+        weights = [str(path) for path in self.loaded.weights]
+        return {
+            "preparation": preparation_of(self.loaded.network),
+            "weights": weights,
+            "files": {path: sha256(path, cache=cache) for path in files(self.model, weights)},
+        }
 
-        return normalized(frames, self.preparation["mean"], self.preparation["std"])
+    @cached_property
+    def loaded(self):
+        """The network on the CPU in float32, its tokenizer, and the files of its weights."""
+        return load_network(self.model, self.pretrained)
 
-    def embed_videos(self, batch):
-        """Prepared videos [B, T, 3, H, W] -> NumPy float32 [B, D], of length 1."""
-        import torch
+    @cached_property
+    def resize(self):
+        """How open_clip scales an image for the network: uint8 [H, W, 3] -> uint8 [h, w, 3]."""
+        return resizing(self.loaded.network)
+
+    @cached_property
+    def video_network(self):
+        return self.loaded.network.eval().requires_grad_(False).to(self.device)
+
+    @property
+    def text_network(self):
+        return self.video_network
+
+    def embed_videos(self, frames):
+        """Tensors on the device, uint8 [B, T, H, W, 3] -> float32 [B, D], of length 1."""
         import torch.nn.functional as F
 
-        with torch.inference_mode():
-            frames = self.network.encode_image(batch.flatten(0, 1).to(self.device))  # [B * T, D]
-            frames = F.normalize(frames.float(), dim=1).unflatten(0, batch.shape[:2])
-            return F.normalize(frames.mean(1), dim=1).cpu().numpy()
+        from embedding import normalized
+
+        video = normalized(frames, self.preparation["mean"], self.preparation["std"])
+        images = self.video_network.encode_image(video.flatten(0, 1))  # [B * T, D]
+        images = F.normalize(images.float(), dim=1).unflatten(0, frames.shape[:2])
+        return F.normalize(images.mean(1), dim=1)
 
     def embed_texts(self, prompts: list[str]):
-        """Prompts -> NumPy float32 [P, D]."""
-        import torch
+        """Prompts -> a tensor on the device, float32 [P, D]."""
+        return self.text_network.encode_text(self.loaded.tokenizer(prompts).to(self.device))
 
-        with torch.inference_mode():
-            return self.network.encode_text(self.tokenizer(prompts).to(self.device)).cpu().numpy()
-
-    def check_texts(self, prompts: list[str]) -> list[list[str]]:
-        """For each prompt, what the network will not see of it."""
-        return unseen(prompts, self.tokenizer, self.context)
+    def read_texts(self, prompts: list[str]) -> list[texts.Reading]:
+        """How the network reads each prompt."""
+        tokenizer = self.loaded.tokenizer
+        return texts.read(prompts, tokenizer, tokenizer.context_length)
 
     @staticmethod
     def add_arguments(parser) -> None:
@@ -131,13 +156,14 @@ class ClipModel(Model):
         return problems + wrong_names(args.model, args.pretrained)
 
     @classmethod
-    def from_arguments(cls, args) -> "ClipModel":
-        return cls.load(
+    def from_arguments(cls, args, cache) -> "ClipModel":
+        return cls(
             args.model,
             args.pretrained,
             device=args.device,
             precision=args.precision,
             n_frames=args.n_frames,
+            cache=cache,
         )
 
 
@@ -213,8 +239,31 @@ def nearest(name, names):
     return f"; nearest: {did_you_mean}" if found else ""
 
 
+class Loaded(NamedTuple):
+    network: "torch.nn.Module"  # noqa: F821, imported where it is needed
+    tokenizer: Callable
+    weights: list[str | Path]
+
+
+def files(model, weights):
+    """The paths of the files that a network is made of."""
+    found = set(weights)
+    if model.startswith((HUB, FOLDER)):  # their configuration, vocabulary, other weights ...
+        for path in weights:
+            found |= {str(other) for other in Path(path).parent.iterdir() if other.is_file()}
+    return sorted(found)
+
+
+def hashes(model, weights, cache):
+    """The SHA-256 of each of them; None if one is gone."""
+    try:
+        return {path: sha256(path, cache=cache) for path in files(model, weights)}
+    except (OSError, WeightsError):
+        return None
+
+
 def load_network(model, pretrained):
-    """-> the network on the CPU in float32, its tokenizer, the files that it came from"""
+    """The network, on the CPU in float32, with what belongs to it. Raises WeightsError."""
     import open_clip
 
     force_quick_gelu = False
@@ -255,7 +304,8 @@ def load_network(model, pretrained):
         reason = " ".join(str(error).split())
         raise WeightsError(f"{paths[0]} does not fit {model}: {reason[:400]}") from None
     check_finite(network.state_dict(), paths[0])
-    return network, from_hub(get_tokenizer, model, at=f"the tokenizer of {model}"), paths
+    tokenizer = from_hub(get_tokenizer, model, at=f"the tokenizer of {model}")
+    return Loaded(network, tokenizer, paths)
 
 
 def no_code(model):
@@ -274,16 +324,22 @@ def no_code(model):
     return {"trust_remote_code": False} if text_config.get("hf_tokenizer_name") else {}
 
 
-def resizing(network):
-    """How open_clip scales an image for a network: a function, uint8 [H, W, 3] -> uint8 [h, w, 3],
-    and a description of the whole preparation."""
+def preparation_of(network) -> dict:
+    """How open_clip prepares images for a network."""
+    import open_clip
+
+    config = open_clip.get_model_preprocess_cfg(network)
+    found = {key: config[key] for key in ("resize_mode", "size", "interpolation", "mean", "std")}
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in found.items()}
+
+
+def resizing(network) -> Callable:
+    """The part of that which scales an image, uint8 [H, W, 3] -> uint8 [h, w, 3]."""
     import numpy as np
     import open_clip
     from PIL import Image
 
     config = open_clip.get_model_preprocess_cfg(network)
-    keys = ("resize_mode", "size", "interpolation", "mean", "std")
-    preparation = {key: config[key] for key in keys}
     transform = open_clip.image_transform(
         config["size"],
         is_train=False,
@@ -301,7 +357,7 @@ def resizing(network):
             image = step(image)
         return np.asarray(image)
 
-    return resize, preparation
+    return resize
 
 
 if __name__ == "__main__":

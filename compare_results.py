@@ -18,8 +18,8 @@ from results import (
     as_csv,
     read_results,
     replace_files,
+    wrong_folder,
     wrong_name,
-    wrong_output_dir,
 )
 
 
@@ -73,7 +73,7 @@ def wrong_places(folder, name):
     """What is wrong with where the comparison should go."""
     if problem := wrong_name(name):
         return [f"--experiment-id {name!r}: {problem}"]
-    if problems := wrong_output_dir(folder):
+    if problems := wrong_folder("--output-dir", folder):
         return problems
     if (folder / name / "run.json").exists():
         problems.append(f"--experiment-id {name}: a run is called so, and has its own picture")

@@ -1,125 +1,236 @@
-"""Frames through a model: batches, in order, on a device."""
+"""Frames and prompts through a model, unless a cache holds what would come of it.
 
+torch and what decodes videos are imported where they are needed: with everything in the cache,
+neither is.
+"""
+
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
 from itertools import groupby, islice
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import torch
-from torch import OutOfMemoryError  # noqa: F401, for callers
 
+from cache import NO_CACHE, Cache
+from devices import default_batch_size, split_work
 from similarity import cosine_similarity
-from videos import Clip, VideoError, read_clips
+from texts import Reading
 
+VERSION = 1  # to be raised when frames or prompts are prepared or embedded in another way
 PROMPT_BATCH = 256
 
 
-class DeviceError(Exception):
-    """A device that this machine does not have; the message is meant for the user."""
+class OutOfMemory(Exception):
+    """A device without room for one clip; the message is meant for the user."""
 
 
 class Embedded(NamedTuple):
-    """One video's embedding, float32 [D], and the clip that it came from, without its frames."""
+    """One video's embedding, float32 [D], and what videos.Clip says of the frames behind it."""
 
     embedding: np.ndarray
-    clip: Clip
-
-
-def choose_device(name: str) -> torch.device:
-    """The device of a name: "cpu", "cuda", "cuda:N", "mps", or "auto" for the best there is.
-    Raises DeviceError if this machine does not have it."""
-    if name == "auto":
-        mps = torch.backends.mps.is_available()
-        return torch.device("cuda" if torch.cuda.is_available() else "mps" if mps else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise DeviceError(f"no such device: {name}; auto, cpu, cuda, cuda:N and mps are") from None
-    if device.type == "mps" and not torch.backends.mps.is_available():
-        raise DeviceError("--device mps: this machine or this build of PyTorch has no MPS")
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise DeviceError("--device cuda: PyTorch finds no CUDA device here: use --device cpu")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise DeviceError(f"--device {name}: there are {torch.cuda.device_count()} CUDA devices")
-    return device
-
-
-def choose_precision(name: str, device: torch.device) -> torch.dtype:
-    """The type that a video network calculates in: "float32", "bfloat16", "float16", or "auto" for
-    a 16-bit type on GPUs that are fast at it (NVIDIA's from Volta on), else float32."""
-    if name != "auto":
-        return getattr(torch, name)
-    generation = torch.cuda.get_device_capability(device)[0] if device.type == "cuda" else 0
-    if generation >= 8:
-        return torch.bfloat16
-    return torch.float16 if generation == 7 else torch.float32
-
-
-def default_batch_size(device: torch.device) -> int:
-    """Clips at a time: a CPU is fastest with one."""
-    return 1 if device.type == "cpu" else 8
+    indices: list[int]
+    length: int
+    size: list[int]
+    warning: str | None
 
 
 def embed_trajectories(
-    model, paths: list[str | Path], batch_size: int | None = None
-) -> Iterator[Embedded | VideoError]:
-    """Yields, for each path in turn, the video's embedding, or the error if it cannot be used.
-    No more is in memory than a batch of videos and the few that are decoded ahead of it."""
-    batch_size = batch_size or default_batch_size(model.device)
-    prepared = prepare_clips(model, paths)
-    for shape, run in groupby(prepared, lambda item: getattr(item[2], "shape", None)):
-        while batch := list(islice(run, batch_size)):
-            if shape is None:
-                yield from (error for *_, error in batch)
-                continue
-            # Weights and what adds up stay in float32; matrices are multiplied at the precision.
-            lower = model.precision != torch.float32
-            with torch.autocast(model.device.type, model.precision, enabled=lower):
-                embeddings = model.embed_videos(torch.stack([video for *_, video in batch]))
-            for (path, clip, _), embedding in zip(batch, embeddings):
-                if np.isfinite(embedding).all():
-                    yield Embedded(embedding, clip)
-                else:
-                    name = str(model.precision).removeprefix("torch.")
-                    yield VideoError(f"{path}: too much for {name}: give --precision float32")
-
-
-def prepare_clips(model, paths):
-    """Yields (path, clip without frames, what the network eats), or (path, None, VideoError)."""
-    clips = read_clips(paths, model.n_frames, model.resize, model.size)
-    for path, clip in zip(paths, clips):
-        if isinstance(clip, VideoError):
-            yield path, None, clip
+    model, paths: list[str | Path], batch_size: int | None = None, cache: Cache = NO_CACHE
+) -> Iterator[Embedded | Exception]:
+    """Yields, for each path in turn, the video's Embedded, or the videos.VideoError if it cannot be
+    used. No more is in memory than the batches at work and the few videos decoded ahead of them.
+    Raises OutOfMemory, weights.WeightsError."""
+    keys = [video_key(model, path, cache) for path in paths]
+    kept = [key and cache.get("videos", key) for key in keys]
+    missing = [path for path, entry in zip(paths, kept) if entry is None]
+    fresh = embed_fresh(model, missing, batch_size)
+    for path, key, entry in zip(paths, keys, kept):
+        if entry is not None:
+            yield Embedded(**entry)
             continue
-        try:
-            yield path, clip._replace(frames=None), model.prepare(clip.frames)
-        except ValueError as error:
-            yield path, None, VideoError(f"{path}: {error}")
+        answer = next(fresh)
+        # Only what has not changed between the look at its content and the end of its decoding.
+        if key and isinstance(answer, Embedded) and video_key(model, path, cache) == key:
+            cache.put("videos", key, answer._asdict())
+        yield answer
 
 
-def embed_prompts(model, prompts: list[str]) -> np.ndarray:
-    """The prompts' embeddings, float32 [P, D], a bounded number of them at a time."""
-    parts = [prompts[i : i + PROMPT_BATCH] for i in range(0, len(prompts), PROMPT_BATCH)]
-    return np.concatenate([model.embed_texts(part) for part in parts])
+def embed_prompts(
+    model, prompts: list[str], cache: Cache = NO_CACHE
+) -> tuple[np.ndarray, list[Reading]]:
+    """The prompts' embeddings, float32 [P, D], and how the network reads each. Raises
+    weights.WeightsError."""
+    keys = [model_key(model) | {"prompt": prompt} for prompt in prompts]
+    kept = [cache.get("prompts", key) for key in keys]
+    missing = [i for i, entry in enumerate(kept) if entry is None]
+    for start in range(0, len(missing), PROMPT_BATCH):
+        part = missing[start : start + PROMPT_BATCH]
+        texts = [prompts[i] for i in part]
+        embeddings = infer(model.embed_texts, texts)
+        for i, embedding, reading in zip(part, embeddings, model.read_texts(texts)):
+            kept[i] = {"embedding": embedding, **reading._asdict()}
+            cache.put("prompts", keys[i], kept[i])
+    embeddings = np.stack([entry.pop("embedding") for entry in kept])
+    return embeddings, [Reading(**entry) for entry in kept]
 
 
-def normalized(frames: np.ndarray, mean: tuple, std: tuple) -> torch.Tensor:
-    """uint8 [T, H, W, 3] -> float32 [T, 3, H, W]: in [0, 1], less a mean, over a standard
-    deviation for each colour."""
-    video = torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 255
-    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (mean, std))
+def model_key(model) -> dict:
+    """All of a model that its embeddings depend on."""
+    return {
+        "version": VERSION,
+        "model": model.name,
+        "architecture": model.architecture,
+        "weights": list(model.weights.values()),
+        "packages": {package: version(package) for package in model.packages},
+    }
+
+
+def video_key(model, path, cache) -> dict | None:
+    """All that a video's embedding depends on; None if it is not to be kept or cannot be read."""
+    if cache.folder is None:
+        return None
+    try:
+        content = cache.digest(path, "blake2b")
+    except (OSError, ValueError):
+        return None  # reading the video will say what is wrong with it
+    return model_key(model) | {
+        "content": content,
+        "decoder": version("av"),
+        "n_frames": model.n_frames,
+        "precision": model.precision,
+        **model.preparation,
+    }
+
+
+def infer(embed, *inputs) -> np.ndarray:
+    """What a model's embed_videos or embed_texts answers, float32 [N, D]."""
+    import torch
+
+    with torch.inference_mode():
+        return embed(*inputs).float().cpu().numpy()
+
+
+def embed_fresh(model, paths, batch_size):
+    """Yields each path's Embedded or VideoError, decoded and calculated now."""
+    from videos import read_clips
+
+    _ = model.video_network  # loaded here, before several threads ask for it
+    batch_size = batch_size or default_batch_size(model.device)
+    n_batches, n_threads = split_work(model.device)
+    clips = zip(paths, read_clips(paths, model.n_frames, model.resize, model.size))
+    pool = ThreadPoolExecutor(n_batches, initializer=prepare_thread, initargs=(model, n_threads))
+    working = deque()
+    try:
+        for _, alike in groupby(clips, shape_of):
+            while batch := list(islice(alike, batch_size)):
+                working.append(pool.submit(embed_batch, model, batch))
+                if len(working) > n_batches:
+                    answers, fitting = working.popleft().result()
+                    batch_size = min(batch_size, fitting or batch_size)
+                    yield from answers
+        for batch in working:
+            yield from batch.result()[0]
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def shape_of(item):
+    """The shape of a clip's frames; None for a VideoError."""
+    _, clip = item
+    return None if isinstance(clip, Exception) else clip.frames.shape
+
+
+def prepare_thread(model, n_threads):
+    """What holds for all batches of a thread: how many cores they use, or their own queue on a
+    GPU, so that the copies of one go on beside the calculations of another."""
+    import torch
+
+    torch.set_num_threads(n_threads)
+    if model.device.startswith("cuda"):
+        torch.cuda.set_device(model.device)
+        torch.cuda.set_stream(torch.cuda.Stream())
+
+
+def embed_batch(model, batch):
+    """What comes of some (path, clip) of one shape, or of some (path, VideoError). If memory runs
+    out, each half goes by itself; then the second value says how many found room at a time."""
+    import torch
+
+    if shape_of(batch[0]) is None:
+        return [error for _, error in batch], None
+    try:
+        return embed_clips(model, batch), None
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+    # Out here the error holds on to nothing any more.
+    if len(batch) == 1:
+        instead = "" if model.device == "cpu" else ": use --device cpu"
+        raise OutOfMemory(f"{model.device} has no room for one clip{instead}")
+    if model.device.startswith("cuda"):
+        torch.cuda.empty_cache()
+    half = len(batch) // 2
+    first, fitting = embed_batch(model, batch[:half])
+    second, _ = embed_batch(model, batch[half:])
+    return first + second, fitting or half
+
+
+def embed_clips(model, batch):
+    """What comes of some (path, clip) of one shape."""
+    import torch
+
+    from videos import VideoError
+
+    frames = torch.from_numpy(np.stack([clip.frames for _, clip in batch]))
+    if model.device.startswith("cuda"):
+        frames = frames.pin_memory()  # so that it is copied beside other work
+    lower = model.precision != "float32"
+    type_, dtype = torch.device(model.device).type, getattr(torch, model.precision)
+    try:
+        # Weights and what adds up stay in float32; matrices are multiplied at the precision.
+        with torch.autocast(type_, dtype, enabled=lower):
+            frames = frames.to(model.device, non_blocking=True)
+            embeddings = infer(model.embed_videos, frames)
+    except ValueError as error:  # about the shape, which is the same for all
+        return [VideoError(f"{path}: {error}") for path, _ in batch]
+    answers = []
+    for (path, clip), embedding in zip(batch, embeddings):
+        if np.isfinite(embedding).all():
+            indices, size = clip.indices.tolist(), list(clip.size)
+            answers.append(Embedded(embedding, indices, clip.length, size, clip.warning))
+        else:
+            problem = f"too much for {model.precision}: give --precision float32"
+            answers.append(VideoError(f"{path}: {problem}"))
+    return answers
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether a device or the CPU's allocator had no room; PyTorch has no one type for it."""
+    words = ("out of memory", "can't allocate memory")
+    return isinstance(error, MemoryError) or any(word in str(error) for word in words)
+
+
+def normalized(frames, mean: tuple, std: tuple):
+    """Tensors, uint8 [B, T, H, W, 3] -> float32 [B, T, 3, H, W]: in [0, 1], less a mean, over a
+    standard deviation for each colour."""
+    import torch
+
+    video = frames.movedim(4, 2).float() / 255
+    mean, std = (torch.tensor(values, device=video.device).view(3, 1, 1) for values in (mean, std))
     return (video - mean) / std
 
 
 def similarity(model, paths: list[str | Path], prompts: list[str]) -> np.ndarray:
-    """Cosine similarities of videos and prompts, float32 [N, P]. Raises VideoError for the first
-    video that cannot be used, ValueError if there is no video or a path stands alone."""
+    """Cosine similarities of videos and prompts, float32 [N, P]. Raises videos.VideoError for the
+    first video that cannot be used, ValueError if there is no video or a path stands alone."""
     if isinstance(paths, str | Path) or not len(paths):
         raise ValueError("expected a list of at least one path")
     embeddings = []
-    for embedded in embed_trajectories(model, paths):
-        if isinstance(embedded, VideoError):
-            raise embedded
-        embeddings.append(embedded.embedding)
-    return cosine_similarity(np.stack(embeddings), embed_prompts(model, prompts))
+    for answer in embed_trajectories(model, paths):
+        if isinstance(answer, Exception):
+            raise answer
+        embeddings.append(answer.embedding)
+    return cosine_similarity(np.stack(embeddings), embed_prompts(model, prompts)[0])

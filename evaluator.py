@@ -17,7 +17,7 @@ from importlib.metadata import version
 from arguments import BASELINE, check_inputs, escape_output, parse_arguments
 from inputs import InputError, Prompt, short_names
 
-PACKAGES = ("torch", "numpy", "av", "seaborn", "matplotlib")  # whose versions run.json names
+PACKAGES = ("torch", "numpy", "av", "matplotlib")  # whose versions run.json names
 PROGRESS_EVERY = 10  # seconds between progress lines where standard error is no terminal
 
 
@@ -49,42 +49,45 @@ def run(model_class, args, prompts, trajectories) -> int:
     started, seconds = datetime.now(UTC), {}
     warn_of_repeats(args.trajectories_path, trajectories)
     with timed(seconds, "loading"):
-        from embedding import DeviceError, OutOfMemoryError, embed_prompts, embed_trajectories
+        from cache import Cache
+        from devices import DeviceError
+        from embedding import OutOfMemory, embed_prompts, embed_trajectories
+        from texts import warnings
         from weights import WeightsError
 
+        cache = Cache(args.cache_dir)
         try:
-            model = model_class.from_arguments(args)
+            model = model_class.from_arguments(args, cache)
         except (WeightsError, DeviceError) as error:
             tell(error)
             return 2
-        except OutOfMemoryError:
-            tell(f"--device {args.device} is out of memory: free some of it, or use --device cpu")
-            return 1
     if args.verbose:
-        described = describe_model(model)
-        tell(f"{model.description}, on {model.device} in {described['precision']}")
+        tell(f"{model.description}, on {model.device} in {model.precision}")
         tell(", ".join(f"{name} {value}" for name, value in model.preparation.items()))
 
     # What draws takes seconds to import: beside the videos, which mostly run outside of Python.
     threading.Thread(target=importlib.import_module, args=("report",), daemon=True).start()
 
     texts = [prompt.text for prompt in prompts]
-    text_warnings = model.check_texts(texts)
-    for prompt, messages in zip(prompts, text_warnings):
-        for message in messages:
-            tell(f'warning: {args.prompts_path}:{prompt.line}: "{prompt.text}": {message}')
     paths = [trajectory.path for trajectory in trajectories]
     answers = []
     try:
         with timed(seconds, "prompts"):
-            text_embeddings = embed_prompts(model, texts)
+            text_embeddings, readings = embed_prompts(model, texts, cache)
+        text_warnings = warnings(texts, readings)
+        for prompt, messages in zip(prompts, text_warnings):
+            for message in messages:
+                tell(f'warning: {args.prompts_path}:{prompt.line}: "{prompt.text}": {message}')
         with timed(seconds, "videos"):
-            embedded = embed_trajectories(model, paths, args.batch_size)
+            embedded = embed_trajectories(model, paths, args.batch_size, cache)
             for answer, path in zip(with_progress(embedded, len(paths)), paths):
-                tell_of_video(path, answer, model, args.verbose)
+                tell_of_video(path, answer, args.verbose)
                 answers.append(answer)
-    except OutOfMemoryError:
-        tell(f"{model.device} is out of memory: give a smaller --batch-size; nothing was written")
+    except WeightsError as error:
+        tell(error)
+        return 2
+    except OutOfMemory as error:
+        tell(f"{error}; nothing was written")
         return 1
     usable = [(t, a) for t, a in zip(trajectories, answers) if not isinstance(a, Exception)]
     errors = [answer for answer in answers if isinstance(answer, Exception)]
@@ -96,12 +99,11 @@ def run(model_class, args, prompts, trajectories) -> int:
         import numpy as np
 
         from report import Entry, report
-        from results import as_json, write_results
+        from results import as_json, as_npz, write_results
         from verdict import table
 
-        similarities, columns, label = compare(
-            args, np.stack([answer.embedding for _, answer in usable]), text_embeddings, prompts
-        )
+        video_embeddings = np.stack([answer.embedding for _, answer in usable])
+        similarities, columns, label = compare(args, video_embeddings, text_embeddings, prompts)
         shown = short_names([trajectory.path for trajectory, _ in usable])
         rows = [
             Entry(trajectory.path.as_posix(), name, trajectory.group)
@@ -135,6 +137,12 @@ def run(model_class, args, prompts, trajectories) -> int:
         "seconds": {stage: round(duration, 3) for stage, duration in seconds.items()},
     }
     files["run.json"] = as_json(record)
+    files["embeddings.npz"] = as_npz(
+        trajectories=[row.name for row in rows],
+        videos=video_embeddings,
+        prompts=texts,
+        texts=text_embeddings,
+    )
     try:
         written = write_results(args.output_dir, args.experiment_id, picture, files)
     except OSError as error:
@@ -149,7 +157,10 @@ def run(model_class, args, prompts, trajectories) -> int:
             tell(f"  {error}")
     if verdict:
         tell(table(verdict))
-    print(written)
+    print(written, flush=True)
+    cache.prune()
+    if cache.problem:
+        tell(f"warning: embeddings could not be kept for the next run: {cache.problem}")
     return 1 if errors else 0
 
 
@@ -209,18 +220,17 @@ def warn_of_repeats(list_path, trajectories) -> None:
             )
 
 
-def tell_of_video(path, answer, model, verbose) -> None:
+def tell_of_video(path, answer, verbose) -> None:
     """What is to be said of one video at once."""
     if isinstance(answer, Exception):
         tell(f"error: {answer}")
         return
-    clip = answer.clip
-    if clip.warning:
-        tell(f"warning: {clip.warning}")
+    if answer.warning:
+        tell(f"warning: {path}: {answer.warning}")
     if verbose:
         tell(
-            f"{path}: {clip.length} frames of {clip.size[0]}x{clip.size[1]}, "
-            f"sampled {' '.join(map(str, clip.indices))}"
+            f"{path}: {answer.length} frames of {answer.size[0]}x{answer.size[1]}, "
+            f"sampled {' '.join(map(str, answer.indices))}"
         )
 
 
@@ -230,8 +240,8 @@ def describe_model(model) -> dict:
         "model": model.name,
         "description": model.description,
         "weights": [{"path": path, "sha256": digest} for path, digest in model.weights.items()],
-        "device": str(model.device),
-        "precision": str(model.precision).removeprefix("torch."),
+        "device": model.device,
+        "precision": model.precision,
         "n_frames": model.n_frames,
         **model.preparation,
     }
@@ -241,13 +251,12 @@ def describe_clip(answer) -> dict:
     """What run.json says of one video."""
     if isinstance(answer, Exception):
         return {"error": str(answer)}
-    clip = answer.clip
     return {
-        "length": clip.length,
-        "width": clip.size[0],
-        "height": clip.size[1],
-        "frames": clip.indices.tolist(),
-        "warning": clip.warning,
+        "length": answer.length,
+        "width": answer.size[0],
+        "height": answer.size[1],
+        "frames": answer.indices,
+        "warning": answer.warning,
     }
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from arguments import BASELINE, escape_output
 from inputs import MAX_BYTES
-from results import replace_files, wrong_output_dir
+from results import replace_files, wrong_folder
 
 TEXT = "tag:yaml.org,2002:str"
 
@@ -359,7 +359,7 @@ def read_text(path: Path, problems: list[str]) -> str | None:
 
 def check_destination(folder: Path, lists) -> list[str]:
     """What is wrong with where the lists should go; nothing is created."""
-    return wrong_output_dir(folder) or [
+    return wrong_folder("--output-dir", folder) or [
         f"{path}: a folder is in the place of a list" for path in lists if path.is_dir()
     ]
 

@@ -4,13 +4,21 @@ from pathlib import Path
 
 
 class Model:
-    """A network that embeds videos and prompts.
+    """A network that embeds videos and prompts. Its weights are loaded when it is first asked to.
 
-    name, packages: for run.json, the latter those of its own whose versions count. n_frames, resize
-    and size say how a video is sampled (as in videos.read_clips), preparation tells it to users;
-    device; precision; description is for the picture's title; weights maps the files it was loaded
-    from to their SHA-256.
+    name, architecture: what networks tell it from others. packages: those of its own whose versions
+    count. weights: the files that it is loaded from -> their SHA-256. description: for the
+    picture's title. device, precision: as in devices.choose_device and choose_precision. n_frames,
+    resize, size: how a video is sampled, as in videos.read_clips; preparation tells it to users.
     """
+
+    @classmethod
+    def load(cls, *arguments, **options) -> "Model":
+        """A model with its weights in memory. Takes and raises what the class itself takes and
+        raises, and weights.WeightsError for files that do not fit it."""
+        model = cls(*arguments, **options)
+        _ = model.video_network, model.text_network
+        return model
 
     def similarity(self, paths: list[str | Path], prompts: list[str]):
         """Cosine similarities of videos and prompts, NumPy float32 [N, P]. Raises

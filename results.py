@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 FILES = (  # in the folder of the experiment
-    *("similarities.csv", "similarities.npy", "run.json"),
+    *("similarities.csv", "similarities.npy", "embeddings.npz", "run.json"),
     *("heatmap.png", "groups.png", "groups.csv", "metrics.json", "confusion.png"),  # with groups
 )
 
@@ -78,7 +78,7 @@ def check_destination(output_dir: str | Path, experiment_id: str) -> list[str]:
         return [f"--experiment-id {experiment_id!r}: {problem}"]
     output_dir = Path(output_dir)
     picture, folder = output_dir / f"{experiment_id}.png", output_dir / experiment_id
-    if problems := wrong_output_dir(output_dir):
+    if problems := wrong_folder("--output-dir", output_dir):
         return problems
     try:
         for path in (picture, *(folder / name for name in FILES)):
@@ -93,20 +93,20 @@ def check_destination(output_dir: str | Path, experiment_id: str) -> list[str]:
     return problems
 
 
-def wrong_output_dir(output_dir: Path) -> list[str]:
-    """Why a folder cannot be made or written to; nothing is created."""
+def wrong_folder(option: str, folder: Path) -> list[str]:
+    """Why the folder that an option names cannot be made or written to; nothing is created."""
     try:
         with suppress(FileNotFoundError, NotADirectoryError):
-            (output_dir / "result").lstat()  # too long a path, or one through a closed folder
+            (folder / "file").lstat()  # too long a path, or one through a closed folder
     except OSError as error:
-        return [f"--output-dir {output_dir}: {error.strerror}"]
-    existing = output_dir
+        return [f"{option} {folder}: {error.strerror}"]
+    existing = folder
     while not os.path.lexists(existing) and existing != existing.parent:
         existing = existing.parent
     if not existing.is_dir():
-        return [f"--output-dir {output_dir}: {existing} is a file, not a folder"]
+        return [f"{option} {folder}: {existing} is a file, not a folder"]
     if not os.access(existing, os.W_OK | os.X_OK):
-        return [f"--output-dir {output_dir}: no permission to write to {existing}"]
+        return [f"{option} {folder}: no permission to write to {existing}"]
     return []
 
 
@@ -177,4 +177,12 @@ def as_npy(array) -> bytes:
 
     file = io.BytesIO()
     np.save(file, array)
+    return file.getvalue()
+
+
+def as_npz(**arrays) -> bytes:
+    import numpy as np
+
+    file = io.BytesIO()
+    np.savez(file, **arrays)
     return file.getvalue()

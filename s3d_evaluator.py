@@ -7,11 +7,15 @@ the same as numbers. The network and how it wants its frames are here; the run i
 """
 
 import sys
+from functools import cached_property
 from pathlib import Path
 
 import evaluator
 from arguments import whole_number
+from cache import NO_CACHE, Cache
+from devices import choose_device, choose_precision
 from model import Model
+from texts import Reading
 from weights import (
     WeightsError,
     by_hand,
@@ -43,14 +47,23 @@ RESIZES = ("crop", "stretch", "half")
 
 
 class S3DModel(Model):
-    """S3D behind the interface that evaluator.main and embedding.py expect."""
+    """S3D behind the interface that evaluator.main and embedding.py expect.
 
-    name, packages = "s3d", ()
+    device is "auto", "cpu", "cuda", "cuda:N" or "mps"; videos are embedded at a precision, "auto",
+    "float32", "bfloat16" or "float16". dict_path is s3d_dict.npy beside the checkpoint by default.
+    The published files are downloaded if they are missing from their default place. n_frames must
+    be even. resize is "crop", "stretch" or "half"; size is the height and width in pixels that the
+    first two give, even. cache may know the hashes of the files.
+
+    Raises weights.WeightsError for files that are missing or wrong, devices.DeviceError for a
+    device that is not there.
+    """
+
+    name, architecture, packages = "s3d", "s3d", ()
     n_frames, resize, size = 32, "crop", 224
 
-    @classmethod
-    def load(
-        cls,
+    def __init__(
+        self,
         checkpoint_path: str | Path = CHECKPOINT,
         dict_path: str | Path | None = None,
         *,
@@ -59,101 +72,83 @@ class S3DModel(Model):
         n_frames: int = n_frames,
         resize: str = resize,
         size: int = size,
-    ) -> "S3DModel":
-        """Loads weights to a device: "auto", "cpu", "cuda", "cuda:N" or "mps"; videos are embedded
-        at a precision: "auto", "float32", "bfloat16" or "float16".
-
-        dict_path is s3d_dict.npy beside the checkpoint by default. The published files are
-        downloaded if they are missing from their default place. n_frames must be even. resize is
-        "crop", "stretch" or "half"; size is the height and width in pixels that the first two
-        give, even.
-
-        Raises WeightsError for files that are missing or wrong, embedding.DeviceError for a device
-        that is not there.
-        """
-        checkpoint_path = Path(checkpoint_path)
-        dict_path = Path(dict_path or checkpoint_path.with_name(DICTIONARY.name))
-        for path in (checkpoint_path, dict_path):
+        cache: Cache = NO_CACHE,
+    ):
+        self.checkpoint_path = Path(checkpoint_path)
+        self.dict_path = Path(dict_path or self.checkpoint_path.with_name(DICTIONARY.name))
+        self.device = choose_device(device)
+        self.precision = choose_precision(precision, self.device)
+        self.n_frames, self.resize, self.size = n_frames, resize, size
+        self.preparation = {"resize": resize, "size": None if resize == "half" else size}
+        self.weights = {}
+        for path, published in ((self.checkpoint_path, CHECKPOINT), (self.dict_path, DICTIONARY)):
             if path in PUBLISHED_BYTES:
                 fetch(path, URL + path.name, PUBLISHED_BYTES[path])
+            self.weights[str(path)] = sha256(path, URL + published.name, cache)
+        self.description = f"S3D, {self.checkpoint_path.name}"
+        if self.checkpoint_path.name == DEMO_CHECKPOINT.name:
+            self.description = "S3D with the demo's weights, which know nothing but this cheetah"
+
+    @cached_property
+    def network(self):
+        """The s3dg.S3D with its weights, on the CPU in float32."""
         import torch
 
-        from embedding import choose_device, choose_precision
         from s3dg import S3D
 
-        model = cls()
-        model.device = choose_device(device)
-        model.precision = choose_precision(precision, model.device)
-        state_dict = load_state_dict(checkpoint_path, URL + CHECKPOINT.name)
-        dictionary_by_hand = by_hand(dict_path, URL + DICTIONARY.name)
+        state_dict = load_state_dict(self.checkpoint_path, URL + CHECKPOINT.name)
+        dictionary_by_hand = by_hand(self.dict_path, URL + DICTIONARY.name)
         try:
             with torch.device("meta"):  # no time for random weights that are replaced anyway
-                network = S3D(dict_path, 512)
+                network = S3D(self.dict_path, 512)
         except (FileNotFoundError, ValueError) as error:
             raise WeightsError(f"{error}.{dictionary_by_hand}") from None
         words = network.text_module.word_embd.num_embeddings - 1
         table = state_dict.get("text_module.word_embd.weight")
         if table is not None and table.ndim == 2 and len(table) != words + 1:
             raise WeightsError(
-                f"{dict_path} does not belong to {checkpoint_path}: it has {words:,} words, and "
-                f"the checkpoint has vectors for {len(table) - 1:,}. Give the right one with "
-                f"--dict-path.{dictionary_by_hand}"
+                f"{self.dict_path} does not belong to {self.checkpoint_path}: it has {words:,} "
+                f"words, and the checkpoint has vectors for {len(table) - 1:,}. Give the right one "
+                f"with --dict-path.{dictionary_by_hand}"
             )
-        load_into(network, state_dict, checkpoint_path, URL + CHECKPOINT.name)
+        load_into(network, state_dict, self.checkpoint_path, URL + CHECKPOINT.name)
+        return network.eval().requires_grad_(False)
 
-        model.network = network.eval().to(model.device)
-        model.n_frames, model.resize, model.size = n_frames, resize, size
-        model.preparation = {"resize": resize, "size": None if resize == "half" else size}
-        model.weights = {str(path): sha256(path) for path in (checkpoint_path, dict_path)}
-        model.description = f"S3D, {checkpoint_path.name}"
-        if checkpoint_path.name == DEMO_CHECKPOINT.name:
-            model.description = "S3D with the demo's weights, which know nothing but this cheetah"
-        return model
+    @cached_property
+    def video_network(self):
+        import torch
 
-    def prepare(self, frames):
-        """uint8 [T, H, W, 3] -> float32 [3, T, H, W] in [0, 1] on the CPU.
+        from s3dg_inference import S3DInference
+
+        return S3DInference(self.network, getattr(torch, self.precision), self.device)
+
+    @cached_property
+    def text_network(self):
+        return self.network.text_module.to(self.device)
+
+    def embed_videos(self, frames):
+        """Tensors on the device, uint8 [B, T, H, W, 3] -> [B, 512].
 
         With resize "half", height and width are halved as the original script did it, with torch's
-        bicubic interpolation, clamped to [0, 1]. Raises ValueError if that leaves an odd side.
+        bicubic interpolation, clamped to the range of the pixels. Raises ValueError if that leaves
+        an odd side.
         """
-        import torch
-
-        video = torch.from_numpy(frames).permute(3, 0, 1, 2).float() / 255
         if self.resize == "half":
-            video = video.transpose(0, 1)  # [T, 3, H, W]
-            video = torch.nn.functional.interpolate(video, scale_factor=0.5, mode="bicubic")
-            video = video.clamp(0, 1).transpose(0, 1)
-            height, width = video.shape[2:]
-            if height % 2 or width % 2 or not height or not width:
-                raise ValueError(
-                    f"half of its size is {width}x{height}, and S3D needs even sides: "
-                    "use --resize crop or stretch"
-                )
-        return video
-
-    def embed_videos(self, batch):
-        """Prepared videos [B, 3, T, H, W] -> NumPy float32 [B, 512]."""
-        import torch
-
-        with torch.inference_mode():
-            return self.network(batch.to(self.device))["video_embedding"].float().cpu().numpy()
+            frames = half(frames)
+        return self.video_network(frames)
 
     def embed_texts(self, prompts: list[str]):
-        """Prompts -> NumPy float32 [P, 512]."""
-        import torch
+        """Prompts -> a tensor on the device, float32 [P, 512]."""
+        return self.text_network(prompts)["text_embedding"]
 
-        with torch.inference_mode():
-            return self.network.text_module(prompts)["text_embedding"].float().cpu().numpy()
-
-    def check_texts(self, prompts: list[str]) -> list[list[str]]:
-        """For each prompt, what the network will not see of it."""
+    def read_texts(self, prompts: list[str]) -> list[Reading]:
+        """How the network reads each prompt."""
         from s3dg import MAX_WORDS
 
-        text_module = self.network.text_module
-        warnings, seen = [], {}
+        readings = []
         # The network takes the maximum over the tokens: their order and number play no part.
-        for prompt, tokens in zip(prompts, map(frozenset, text_module.tokenize(prompts).tolist())):
-            known, unknown = text_module.split(prompt)
+        for prompt, tokens in zip(prompts, self.text_network.tokenize(prompts).tolist()):
+            known, unknown = self.text_network.split(prompt)
             messages = []
             if not known:
                 messages.append("the dictionary has none of its words, so it says nothing")
@@ -163,11 +158,8 @@ class S3DModel(Model):
             if len(known) > MAX_WORDS:
                 cut = " ".join(known[MAX_WORDS:])
                 messages.append(f"only its first {MAX_WORDS} words count, cut off: {cut}")
-            if tokens in seen:
-                messages.append(f'the same words to the network as in "{seen[tokens]}"')
-            seen.setdefault(tokens, prompt)
-            warnings.append(messages)
-        return warnings
+            readings.append(Reading(sorted(set(tokens)), messages))
+        return readings
 
     @staticmethod
     def add_arguments(parser) -> None:
@@ -236,8 +228,8 @@ class S3DModel(Model):
         return problems
 
     @classmethod
-    def from_arguments(cls, args) -> "S3DModel":
-        return cls.load(
+    def from_arguments(cls, args, cache) -> "S3DModel":
+        return cls(
             args.model_checkpoint_path,
             args.dict_path,
             device=args.device,
@@ -245,7 +237,23 @@ class S3DModel(Model):
             n_frames=args.n_frames,
             resize=args.resize,
             size=args.size,
+            cache=cache,
         )
+
+
+def half(frames):
+    """A tensor uint8 [B, T, H, W, 3] -> float32 [B, T, H/2, W/2, 3], still from 0 to 255."""
+    import torch
+
+    height, width = frames.shape[2] // 2, frames.shape[3] // 2
+    if height % 2 or width % 2 or not height or not width:
+        raise ValueError(
+            f"half of its size is {width}x{height}, and S3D needs even sides: "
+            "use --resize crop or stretch"
+        )
+    video = frames.flatten(0, 1).movedim(3, 1).float()  # [B * T, 3, H, W]
+    video = torch.nn.functional.interpolate(video, scale_factor=0.5, mode="bicubic")
+    return video.clamp(0, 255).movedim(1, 3).unflatten(0, frames.shape[:2])
 
 
 if __name__ == "__main__":

@@ -201,17 +201,22 @@ class S3D(nn.Module):
 
 def space_to_depth(video: Tensor) -> Tensor:
     """[B, C, T, H, W] -> [B, 8C, T/2, H/2, W/2]: each 2x2x2 block becomes one position."""
+    check_video(video)
+    b, c, t, h, w = video.shape
+    x = video.reshape(b, c, t // 2, 2, h // 2, 2, w // 2, 2)
+    return x.permute(0, 3, 5, 7, 1, 2, 4, 6).reshape(b, 8 * c, t // 2, h // 2, w // 2)
+
+
+def check_video(video: Tensor) -> None:
+    """Raises ValueError unless a video is [B, 3, T, H, W] with T, H and W even."""
     if video.ndim != 5 or video.shape[1] != 3:
         raise ValueError(f"expected a video [B, 3, T, H, W], got {list(video.shape)}")
-    b, c, t, h, w = video.shape
-    for name, n in (("time", t), ("height", h), ("width", w)):
+    for name, n in zip(("time", "height", "width"), video.shape[2:]):
         if n < 2 or n % 2:
             raise ValueError(
                 f"{name} must be even and at least 2 for S3D, got {n} in a video of shape "
                 f"{list(video.shape)}"
             )
-    x = video.reshape(b, c, t // 2, 2, h // 2, 2, w // 2, 2)
-    return x.permute(0, 3, 5, 7, 1, 2, 4, 6).reshape(b, 8 * c, t // 2, h // 2, w // 2)
 
 
 def load_dictionary(path: str | Path) -> list[str]:

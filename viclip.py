@@ -52,10 +52,14 @@ class Attention(nn.Module):
         self.in_proj_bias = nn.Parameter(torch.zeros(3 * width))
         self.out_proj = nn.Linear(width, width)
 
-    def forward(self, x: Tensor, causal: bool) -> Tensor:
-        x = F.linear(x, self.in_proj_weight, self.in_proj_bias)  # [B, N, 3 * width]
-        q, k, v = x.unflatten(2, (3, self.n_heads, HEAD_WIDTH)).permute(2, 0, 3, 1, 4)
-        x = F.scaled_dot_product_attention(q, k, v, is_causal=causal)  # [B, heads, N, 64]
+    def forward(self, x: Tensor, causal: bool, n: int | None = None) -> Tensor:
+        sizes = x.shape[2], 2 * x.shape[2]
+        of_q, of_kv = self.in_proj_weight.split(sizes)
+        bias_of_q, bias_of_kv = self.in_proj_bias.split(sizes)
+        q = F.linear(x[:, :n], of_q, bias_of_q).unflatten(2, (self.n_heads, HEAD_WIDTH))
+        kv = F.linear(x, of_kv, bias_of_kv).unflatten(2, (2, self.n_heads, HEAD_WIDTH))
+        q, (k, v) = q.transpose(1, 2), kv.permute(2, 0, 3, 1, 4)  # each [B, heads, N, 64]
+        x = F.scaled_dot_product_attention(q, k, v, is_causal=causal)
         return self.out_proj(x.transpose(1, 2).flatten(2))
 
 
@@ -78,8 +82,9 @@ class Block(nn.Module):
         self.mlp = MLP(width)
         self.ln_2 = nn.LayerNorm(width)
 
-    def forward(self, x: Tensor, causal: bool) -> Tensor:
-        x = x + self.attn(self.ln_1(x), causal)
+    def forward(self, x: Tensor, causal: bool, n: int | None = None) -> Tensor:
+        """The first n of the tokens that come out, or all."""
+        x = x[:, :n] + self.attn(self.ln_1(x), causal, n)
         return x + self.mlp(self.ln_2(x))
 
 
@@ -88,10 +93,13 @@ class Transformer(nn.Module):
         super().__init__()
         self.resblocks = nn.ModuleList(Block(width) for _ in range(layers))
 
-    def forward(self, x: Tensor, causal: bool = False) -> Tensor:
-        for block in self.resblocks:
+    def forward(self, x: Tensor, causal: bool = False, n: int | None = None) -> Tensor:
+        """The first n of the tokens that come out, or all; in the last block no others are
+        computed."""
+        *blocks, last = self.resblocks
+        for block in blocks:
             x = block(x, causal)
-        return x
+        return last(x, causal, n)
 
 
 class VisionEncoder(nn.Module):
@@ -119,7 +127,7 @@ class VisionEncoder(nn.Module):
         x = x.flatten(1, 2)  # [B, T * H * W, width]
         first = self.class_embedding + self.positional_embedding[0]  # one for the whole clip
         x = torch.cat((first.expand(len(x), 1, -1), x), 1)
-        x = self.transformer(self.ln_pre(x))
+        x = self.transformer(self.ln_pre(x), n=1)
         return self.ln_post(x[:, 0]) @ self.proj
 
 

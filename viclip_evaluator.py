@@ -7,12 +7,15 @@ the same as numbers. The network and how it wants its frames are here; the run i
 """
 
 import sys
+from functools import cached_property
 from pathlib import Path
 
 import evaluator
+import texts
 from arguments import whole_number
+from cache import NO_CACHE, Cache
+from devices import choose_device, choose_precision
 from model import Model
-from texts import unseen
 from weights import (
     WeightsError,
     check_weights,
@@ -32,14 +35,24 @@ TIME = "vision_encoder.temporal_positional_embedding"
 
 
 class ViCLIPModel(Model):
-    """ViCLIP behind the interface that evaluator.main and embedding.py expect."""
+    """ViCLIP behind the interface that evaluator.main and embedding.py expect.
+
+    model_size is that of the weights, "l" (L/14) or "b" (B/16). device is "auto", "cpu", "cuda",
+    "cuda:N" or "mps"; videos are embedded at a precision, "auto", "float32", "bfloat16" or
+    "float16". The published file (L/14) is taken from the Hugging Face Hub if it is missing from
+    its default place. n_frames must be the length of the weights' position embedding for time,
+    unless interpolate_time asks for its interpolation. resize is "stretch" or "crop".
+    cache may know the hash of the file.
+
+    Raises weights.WeightsError for files that are missing or wrong, devices.DeviceError for a
+    device that is not there.
+    """
 
     name, packages = "viclip", ("open_clip_torch",)
     n_frames, resize, size = 8, "stretch", 224
 
-    @classmethod
-    def load(
-        cls,
+    def __init__(
+        self,
         checkpoint_path: str | Path = CHECKPOINT,
         model_size: str = "l",
         *,
@@ -48,82 +61,75 @@ class ViCLIPModel(Model):
         n_frames: int = n_frames,
         interpolate_time: bool = False,
         resize: str = resize,
-    ) -> "ViCLIPModel":
-        """Loads weights of a size, "l" (L/14) or "b" (B/16), to a device: "auto", "cpu", "cuda",
-        "cuda:N" or "mps"; videos are embedded at a precision: "auto", "float32", "bfloat16" or
-        "float16".
-
-        The published file (L/14) is taken from the Hugging Face Hub if it is missing from its
-        default place. n_frames must be the length of the weights' position embedding for time,
-        unless interpolate_time asks for its interpolation. resize is "stretch" or "crop".
-
-        Raises WeightsError for files that are missing or wrong, embedding.DeviceError for a device
-        that is not there.
-        """
+        cache: Cache = NO_CACHE,
+    ):
         path = Path(checkpoint_path)
         if path == CHECKPOINT and not path.exists():
             path = fetch_from_hub(REPOSITORY, CHECKPOINT.name, LICENCE)
+        self.path, self.architecture = path, model_size
+        self.device = choose_device(device)
+        self.precision = choose_precision(precision, self.device)
+        self.n_frames, self.resize, self.interpolate_time = n_frames, resize, interpolate_time
+        self.preparation = {"resize": resize, "size": self.size, "mean": MEAN, "std": STD}
+        if interpolate_time:
+            self.preparation["interpolate_time"] = True
+        self.weights = {str(path): sha256(path, cache=cache)}
+        self.description = f"{SIZES[model_size]}, {path.name}"
+
+    @cached_property
+    def network(self):
+        """The viclip.ViCLIP with its weights, on the CPU in float32."""
         import torch
 
         import viclip
-        from embedding import choose_device, choose_precision
 
-        model = cls()
-        model.device = choose_device(device)
-        model.precision = choose_precision(precision, model.device)
-        state_dict = load_state_dict(path, under="model")
+        state_dict = load_state_dict(self.path, under="model")
         found = getattr(state_dict.get("vision_encoder.class_embedding"), "shape", None)
         for other, size in viclip.SIZES.items():
-            if other != model_size and found == (size.width,):
-                raise WeightsError(f"{path} holds {SIZES[other]}: give --model-size {other}")
+            if other != self.architecture and found == (size.width,):
+                raise WeightsError(f"{self.path} holds {SIZES[other]}: give --model-size {other}")
         time = state_dict.get(TIME)
-        if time is not None and time.ndim == 3 and time.shape[1] != n_frames:
-            if not interpolate_time:
+        if time is not None and time.ndim == 3 and time.shape[1] != self.n_frames:
+            if not self.interpolate_time:
                 raise WeightsError(
-                    f"{path} was trained with {time.shape[1]} frames, and --n-frames asks for "
-                    f"{n_frames}: leave it out, or give --interpolate-time too"
+                    f"{self.path} was trained with {time.shape[1]} frames, and --n-frames asks for "
+                    f"{self.n_frames}: leave it out, or give --interpolate-time too"
                 )
-            state_dict[TIME] = viclip.interpolate_time(time, n_frames)
+            state_dict[TIME] = viclip.interpolate_time(time, self.n_frames)
         with torch.device("meta"):  # no time and no memory for values that are replaced anyway
-            network = viclip.ViCLIP(model_size, n_frames)
-        load_into(network, state_dict, path)
-        del state_dict, time
+            network = viclip.ViCLIP(self.architecture, self.n_frames)
+        load_into(network, state_dict, self.path)
+        return network.eval().requires_grad_(False)
 
-        model.network = network.eval().requires_grad_(False).to(model.device)
-        model.n_frames, model.resize = n_frames, resize
-        model.preparation = {"resize": resize, "size": cls.size, "mean": MEAN, "std": STD}
-        if interpolate_time:
-            model.preparation["interpolate_time"] = True
-        model.weights = {str(path): sha256(path)}
-        model.description = f"{SIZES[model_size]}, {path.name}"
-        return model
+    @cached_property
+    def video_network(self):
+        import torch
 
-    def prepare(self, frames):
-        """uint8 [T, 224, 224, 3] -> float32 [T, 3, 224, 224] on the CPU: in [0, 1], less ImageNet's
-        mean, over its standard deviation."""
+        from viclip_inference import arrange
+
+        return arrange(self.network.vision_encoder, getattr(torch, self.precision), self.device)
+
+    @cached_property
+    def text_network(self):
+        return self.network.text_encoder.to(self.device)
+
+    def embed_videos(self, frames):
+        """Tensors on the device, uint8 [B, T, 224, 224, 3] -> [B, D]."""
         from embedding import normalized
 
-        return normalized(frames, MEAN, STD)
-
-    def embed_videos(self, batch):
-        """Prepared videos [B, T, 3, 224, 224] -> NumPy float32 [B, D]."""
-        import torch
-
-        with torch.inference_mode():
-            return self.network.encode_video(batch.to(self.device)).float().cpu().numpy()
+        return self.video_network(normalized(frames, MEAN, STD))
 
     def embed_texts(self, prompts: list[str]):
-        """Prompts -> NumPy float32 [P, D]."""
-        import torch
+        """Prompts -> a tensor on the device, float32 [P, D]."""
+        from viclip import tokenize
 
-        with torch.inference_mode():
-            return self.network.encode_text(prompts).float().cpu().numpy()
+        return self.text_network(tokenize(prompts).to(self.device))
 
-    def check_texts(self, prompts: list[str]) -> list[list[str]]:
-        """For each prompt, what the network will not see of it."""
+    def read_texts(self, prompts: list[str]) -> list[texts.Reading]:
+        """How the network reads each prompt."""
         from viclip import CONTEXT, tokenize
 
-        return unseen(prompts, tokenize, CONTEXT)
+        return texts.read(prompts, tokenize, CONTEXT)
 
     @staticmethod
     def add_arguments(parser) -> None:
@@ -176,8 +182,8 @@ class ViCLIPModel(Model):
         return problems
 
     @classmethod
-    def from_arguments(cls, args) -> "ViCLIPModel":
-        return cls.load(
+    def from_arguments(cls, args, cache) -> "ViCLIPModel":
+        return cls(
             args.model_checkpoint_path,
             args.model_size,
             device=args.device,
@@ -185,6 +191,7 @@ class ViCLIPModel(Model):
             n_frames=args.n_frames,
             interpolate_time=args.interpolate_time,
             resize=args.resize,
+            cache=cache,
         )
 
 

@@ -21,6 +21,8 @@ import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
+from devices import n_cores
+
 RESIZES = ("crop", "stretch", "half")
 
 # Where each packet has its frame's presentation time (avi: only if frames are not reordered) ...
@@ -30,6 +32,7 @@ FRAME_PER_PACKET = {"h264", "hevc", "vp8", "vp9", "av1", "libdav1d", "mpeg4", "m
 TEXT_ART = {"ansi", "bintext", "idf", "xbin"}  # FFmpeg would draw a .txt file as a picture
 MPEG4_EMPTY_FRAME = 16  # bytes; a smaller packet may say "nothing changed" and give no frame
 ATTACHED_PICTURE = av.stream.Disposition.attached_pic  # the cover of a sound file
+MAX_WORKERS = 8  # videos decoded at a time
 NO_PTS = np.iinfo(np.int64).min
 
 
@@ -43,7 +46,7 @@ class Clip(NamedTuple):
     frames: uint8 [T, H, W, 3], RGB, upright. indices: int64 [T], which frames of the video these
     are, ascending (a short video repeats frames). length: how many frames the video has, or how
     many of them could be read. size: (width, height) in pixels of the upright video before
-    resizing. warning: None, or what was wrong with the file, by name.
+    resizing. warning: None, or what was wrong with the file.
     """
 
     frames: np.ndarray
@@ -75,7 +78,7 @@ def read_clip(path, n_frames, resize="crop", size=224):
     A video damaged in the middle is used up to the damage, and the clip has a warning; damage that
     no wanted frame depends on goes unseen. Raises VideoError if no frame can be read.
     """
-    return _read(path, n_frames, resize, size, threading.Event())
+    return _read(path, n_frames, resize, size, n_cores(), threading.Event())
 
 
 def read_clips(paths, n_frames, resize="crop", size=224, workers=None):
@@ -85,14 +88,16 @@ def read_clips(paths, n_frames, resize="crop", size=224, workers=None):
     videos ahead of the one last asked for. Closing the iterator ends the threads. The other
     arguments are those of `read_clip`.
     """
-    workers = workers or min(8, os.cpu_count() or 1)
+    paths = list(paths)
+    workers = workers or min(MAX_WORKERS, n_cores())
+    n_threads = max(1, n_cores() // max(1, min(workers, len(paths))))  # few videos: several each
     stop, jobs, pending = threading.Event(), queue.SimpleQueue(), collections.deque()
 
     def work():
         while (job := jobs.get()) is not None:
             path, clip = job
             try:
-                clip.set_result(_read(path, n_frames, resize, size, stop))
+                clip.set_result(_read(path, n_frames, resize, size, n_threads, stop))
             except VideoError as error:
                 clip.set_result(error)
             except MemoryError:
@@ -144,7 +149,7 @@ class _Listing(NamedTuple):
     damage: str | None
 
 
-def _read(path, n_frames, resize, size, stop):
+def _read(path, n_frames, resize, size, n_threads, stop):
     if not callable(resize) and resize not in RESIZES:
         raise ValueError(f"resize must be one of {', '.join(RESIZES)}, got {resize!r}")
     if n_frames < 1 or (not callable(resize) and size < 1):
@@ -157,7 +162,7 @@ def _read(path, n_frames, resize, size, stop):
         if not listing.exact:
             raise _Untrusted
         indices = sample_indices(length, n_frames)
-        numbered = _decode_groups(path, listing, np.unique(indices), stop)
+        numbered = _decode_groups(path, listing, np.unique(indices), n_threads, stop)
         frames, upright = _collect(path, numbered, indices, resize, size)
     except _Untrusted:
         length, damage = _count_frames(path, listing, stop)
@@ -177,7 +182,7 @@ def _read(path, n_frames, resize, size, stop):
     warning = None
     if damage:
         used = f"only the first {length} of {total}" if total > length else f"the first {length}"
-        warning = f"{path}: damaged ({damage}); {used} frames could be read"
+        warning = f"damaged ({damage}); {used} frames could be read"
     return Clip(frames, indices, length, upright, warning)
 
 
@@ -196,8 +201,8 @@ def _check_file(path):
 
 
 @contextlib.contextmanager
-def _open(path):
-    """The container and the video stream of a file."""
+def _open(path, n_threads=1):
+    """The container and the video stream of a file, decoded by some threads."""
     try:
         # "file:" and the whitelist: a name with a colon is no address, a playlist gets no network
         container = av.open(
@@ -218,7 +223,8 @@ def _open(path):
             raise VideoError(f"{path}: FFmpeg has no decoder for it; convert it to H.264")
         if stream.codec_context.name in TEXT_ART:
             raise VideoError(f"{path}: is a text file, not a video; check the path")
-        stream.codec_context.thread_count = 1  # several videos are decoded at once instead
+        stream.codec_context.thread_count = n_threads
+        stream.codec_context.thread_type = "FRAME"
         yield container, stream
 
 
@@ -336,7 +342,7 @@ def _is_orderly(pts, key, order):
     )
 
 
-def _decode_groups(path, listing, wanted, stop):
+def _decode_groups(path, listing, wanted, n_threads, stop):
     """Yields (i, frame) for each wanted frame number i (ascending, without repeats).
 
     Decodes from the last keyframe shown no later than each wanted frame up to the frame's own
@@ -356,7 +362,7 @@ def _decode_groups(path, listing, wanted, stop):
     run_ends = iter(np.flatnonzero(needed[:-1] & ~needed[1:]).tolist())
     wanted, missing, end = set(ends.tolist()), set(wanted.tolist()), -1
 
-    with _open(path) as (container, stream):
+    with _open(path, n_threads) as (container, stream):
         context = stream.codec_context
         try:
             for p, packet in enumerate(_packets(container, stream, stop)):

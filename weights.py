@@ -5,7 +5,6 @@ weights-only unpickler. Every failure is a WeightsError, whose message names the
 wrong with it, the address of the published file and the command that fetches it by hand.
 """
 
-import hashlib
 import os
 import re
 import shlex
@@ -13,9 +12,10 @@ import sys
 import time
 from pathlib import Path
 
+from cache import NO_CACHE, Cache
+
 TIMEOUT = 30  # seconds without a byte from the server
 BLOCK = 1 << 20  # bytes read at a time, at most
-PART = 1 << 20  # numbers checked at a time
 PROGRESS_EVERY = 10  # seconds between progress lines where standard error is no terminal
 
 # The first bytes of what people have in place of weights.
@@ -121,11 +121,14 @@ def check_weights(path, url=None):
     return head
 
 
-def sha256(path: str | Path) -> str:
-    """The SHA-256 of a file, as 64 hexadecimal digits. Raises WeightsError if it cannot be read."""
-    first_bytes(path)
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def sha256(path: str | Path, url: str | None = None, cache: Cache = NO_CACHE) -> str:
+    """The SHA-256 of a file, as 64 hexadecimal digits; the cache may know it. `url` is for the
+    error message. Raises WeightsError if it cannot be read."""
+    first_bytes(path, url)
+    try:
+        return cache.digest(path, "sha256")
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read: {error.strerror or error}") from None
 
 
 def load_state_dict(path: str | Path, url: str | None = None, under: str | None = None) -> dict:
@@ -213,8 +216,8 @@ def _plain_tensor(value, dtype):
 def check_finite(state_dict, path):
     """Raises WeightsError if a tensor holds a value that is no number."""
     for name, value in state_dict.items():
-        parts = value.reshape(-1).split(PART)  # as isfinite() makes a copy
-        if not all(part.isfinite().all() for part in parts):
+        # The least and the greatest are numbers only if all are; nothing is copied to find them.
+        if value.numel() and not all(end.isfinite() for end in value.aminmax()):
             raise WeightsError(f"{path}: {name} holds values that are no numbers")
 
 

@@ -19,6 +19,10 @@ from runs import PROMPTS, TRAJECTORIES
 settings.register_profile("no deadline", deadline=None)
 settings.load_profile("no deadline")
 
+# Where Matplotlib keeps its list of fonts, which takes seconds to make.
+CACHES = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+FONTS = os.environ.get("MPLCONFIGDIR") or str(CACHES / "matplotlib")
+
 
 def hear_ctrl_c():
     """For a child process: shells start background jobs with SIGINT ignored."""
@@ -31,6 +35,16 @@ def write(path, content=b""):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content.encode() if isinstance(content, str) else content)
     return path
+
+
+@pytest.fixture(autouse=True)
+def caches(tmp_path_factory, monkeypatch):
+    """The folder where this test, and what it starts, keeps things for later runs, but for fonts;
+    fixtures of a wider scope that start something give it --no-cache."""
+    folder = tmp_path_factory.mktemp("caches")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
+    monkeypatch.setenv("MPLCONFIGDIR", FONTS)
+    return folder
 
 
 @pytest.fixture

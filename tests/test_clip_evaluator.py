@@ -14,12 +14,15 @@ import open_clip
 import pytest
 import runs
 import torch
+from conftest import write
 from make_videos import counting_frames, write_video
 from PIL import Image
 from runs import PROMPTS, ROOT, TRAJECTORIES, read_numbers
+from safetensors.torch import save_file
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
+import clip_evaluator
 from clip_evaluator import ClipModel
 from weights import WeightsError, sha256
 
@@ -151,10 +154,97 @@ def test_order_and_batch_size_change_nothing(project, folders):
     assert evaluate_here(*model) == 0
     before = read_numbers("out/exp")
     Path("trajectories.txt").write_text("\n".join(map(str, TRAJECTORIES[::-1])))
-    assert evaluate_here(*model, "--batch-size", 2) == 0
+    assert evaluate_here(*model, "--batch-size", 2, "--no-cache") == 0
     after = read_numbers("out/exp")
     assert after[1] == before[1][::-1]
     assert after[2] == pytest.approx(before[2][::-1], abs=1e-5)
+
+
+@pytest.mark.parametrize("name", ["clip", "siglip"])
+def test_a_second_run_needs_neither_torch_nor_a_decoder(project, folders, name):
+    model = ["--model", f"local-dir:{folders[name]}", "--device", "cpu", "--n-frames", 3]
+    assert evaluate_here(*model) == 0
+    before = Path("out/exp/similarities.csv").read_bytes()
+    run = json.loads(Path("out/exp/run.json").read_text(encoding="utf-8"))
+    for module in ("torch", "av", "transformers"):
+        write(project / f"shadow/{module}.py", f"raise RuntimeError('{module} was imported')")
+    shutil.rmtree("out")
+    shadow = {"PYTHONPATH": str(project / "shadow")}
+    done = evaluate(*model, **shadow)
+    assert (done.returncode, done.stdout) == (0, "out/exp.png\n"), done.stderr
+    assert Path("out/exp/similarities.csv").read_bytes() == before
+    again = json.loads(Path("out/exp/run.json").read_text(encoding="utf-8"))
+    for record in (run, again):
+        del record["started"], record["seconds"]
+    assert again == run
+    assert "torch was imported" in evaluate(*model, "--no-cache", **shadow).stderr
+
+
+def test_a_named_model_with_its_weights_is_kept_too(project):
+    torch.manual_seed(0)
+    torch.save(open_clip.create_model("ViT-S-32").state_dict(), "mine.pt")
+    model = ["--model", "ViT-S-32", "--pretrained", "mine.pt", "--n-frames", 1]
+    Path("trajectories.txt").write_text(str(TRAJECTORIES[0]))
+    assert evaluate_here(*model) == 0
+    before = read_numbers("out/exp")[2]
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(clip_evaluator, "load_network", None)
+        assert evaluate_here(*model) == 0
+    assert (read_numbers("out/exp")[2] == before).all()
+    torch.manual_seed(1)
+    torch.save(open_clip.create_model("ViT-S-32").state_dict(), "mine.pt")
+    assert evaluate_here(*model) == 0
+    assert (read_numbers("out/exp")[2] != before).all()
+
+
+def change_mean(folder):
+    config = json.loads((folder / "open_clip_config.json").read_text())
+    config["preprocess_cfg"]["mean"] = [0.1, 0.2, 0.9]
+    (folder / "open_clip_config.json").write_text(json.dumps(config))
+
+
+def change_padding(folder):
+    """Which is no part of what run.json says of the preparation."""
+    config = json.loads((folder / "open_clip_config.json").read_text())
+    config["preprocess_cfg"] |= {"resize_mode": "longest", "fill_color": 77}
+    (folder / "open_clip_config.json").write_text(json.dumps(config))
+
+
+def change_weights(folder):
+    path = folder / "open_clip_pytorch_model.bin"
+    state = torch.load(path, weights_only=True)
+    torch.save({key: value * 1.5 for key, value in state.items()}, path)
+
+
+def add_weights(folder):
+    """Of the two, open_clip takes these."""
+    state = torch.load(folder / "open_clip_pytorch_model.bin", weights_only=True)
+    state = {key: (value * 1.5).contiguous() for key, value in state.items()}
+    save_file(state, folder / "open_clip_model.safetensors")
+
+
+@pytest.mark.parametrize("change", [change_mean, change_padding, change_weights, add_weights])
+def test_a_changed_model_is_not_answered_for_from_the_cache(project, folders, change):
+    shutil.copytree(folders["padded"], "mine")
+    paths = [write_video(Path("wide.mp4"), counting_frames(9, 96, 160)), TRAJECTORIES[0]]
+    Path("trajectories.txt").write_text("\n".join(map(str, paths)))
+    model = ["--model", "local-dir:mine", "--device", "cpu", "--n-frames", 2]
+    assert evaluate_here(*model) == 0
+    before = read_numbers("out/exp")[2]
+    change(Path("mine"))
+    assert evaluate_here(*model) == 0
+    numbers = read_numbers("out/exp")[2]
+    assert (numbers != before).any()
+    assert numbers == pytest.approx(by_hand("mine", paths, PROMPTS, 2), abs=1e-5)
+
+
+def test_a_model_that_is_gone_is_not_answered_for_from_the_cache(project, folders, capsys):
+    shutil.copytree(folders["clip"], "mine")
+    model = ["--model", "local-dir:mine", "--device", "cpu", "--n-frames", 1]
+    assert evaluate_here(*model) == 0
+    Path("mine/open_clip_pytorch_model.bin").unlink()
+    assert evaluate_here(*model) == 2
+    assert "mine: holds no weights" in capsys.readouterr().err
 
 
 def test_a_named_model_with_a_file_of_weights(project, tmp_path):
@@ -171,7 +261,7 @@ def test_perception_encoders_come_with_it(tmp_path):
     network = open_clip.create_model("PE-Core-T-16-384")
     torch.save(network.state_dict(), tmp_path / "pe.pt")
     model = ClipModel.load("PE-Core-T-16-384", tmp_path / "pe.pt", device="cpu", n_frames=2)
-    assert model.preparation["size"] == (384, 384)
+    assert model.preparation["size"] == [384, 384]
     assert np.isfinite(model.similarity(TRAJECTORIES[:1], PROMPTS)).all()
 
 
@@ -180,8 +270,10 @@ def test_prompts_that_are_cut_are_named(folders):
     siglip = ClipModel.load(f"local-dir:{folders['siglip']}", device="cpu")
     prompt = "a cheetah is running " * 4
     cut = "longer than the network's {} tokens, cut off: {}"
-    assert clip.check_texts([prompt]) == [[cut.format(16, "is running")]]
-    assert siglip.check_texts([prompt]) == [[cut.format(12, "running a cheetah is running")]]
+    (reading,) = clip.read_texts([prompt])
+    assert reading.unseen == [cut.format(16, "is running")] and len(reading.tokens) == 16
+    (reading,) = siglip.read_texts([prompt])
+    assert reading.unseen == [cut.format(12, "running a cheetah is running")]
 
 
 def test_everything_wrong_is_named_before_torch(project):
@@ -270,7 +362,8 @@ def test_weights_trained_with_another_activation(monkeypatch, tmp_path):
     model = ClipModel.load("ViT-B-32", "openai", device="cpu")
     image = torch.zeros(1, 3, 224, 224)
     with torch.inference_mode():
-        assert torch.equal(model.network.encode_image(image), network.eval().encode_image(image))
+        ours = model.video_network.encode_image(image)
+        assert torch.equal(ours, network.eval().encode_image(image))
 
 
 def test_models_of_the_hub(project, folders):

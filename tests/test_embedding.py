@@ -1,43 +1,59 @@
-"""Frames through a model, with a model small enough to see through."""
+"""Frames and prompts through a model, with a model small enough to see through."""
+
+import shutil
+import threading
+import time
 
 import numpy as np
 import pytest
 import torch
 from make_videos import counting_frames, write_video
 
+import embedding
+import videos
+from cache import Cache
 from embedding import (
-    DeviceError,
     Embedded,
-    choose_device,
-    choose_precision,
+    OutOfMemory,
     embed_prompts,
     embed_trajectories,
     normalized,
     similarity,
 )
+from texts import Reading
 from videos import VideoError, read_clip
 
 
 class MeanColour:
     """Embeds a video as the mean of its pixels, [B, 3]; a prompt as its length and two zeros."""
 
+    name, architecture, packages = "mean", "colour", ("numpy",)
     n_frames, resize, size = 4, "crop", 32
-    device, precision = torch.device("cpu"), torch.float32
+    device, precision = "cpu", "float32"
+    video_network = text_network = None
 
-    def __init__(self):
-        self.batch_sizes = []
+    def __init__(self, **settings):
+        self.weights = {"w.pth": "ab12"}
+        self.batch_sizes, self.prompts = [], []
+        for name, value in settings.items():
+            setattr(self, name, value)
 
-    def prepare(self, frames):
-        if frames.shape[1] == 40:
+    @property
+    def preparation(self):
+        return {"resize": self.resize, "size": self.size}
+
+    def embed_videos(self, frames):
+        self.batch_sizes.append(len(frames))
+        if frames.shape[2] == 40:
             raise ValueError("40 pixels are too high")
-        return torch.from_numpy(frames).float()
-
-    def embed_videos(self, batch):
-        self.batch_sizes.append(len(batch))
-        return batch.mean((1, 2, 3)).numpy()
+        return frames.float().mean((1, 2, 3))
 
     def embed_texts(self, prompts):
-        return np.array([[len(prompt), 0, 0] for prompt in prompts], np.float32)
+        self.prompts += prompts
+        return torch.tensor([[len(prompt), 0, 0] for prompt in prompts])
+
+    def read_texts(self, prompts):
+        return [Reading([len(prompt)], [f"length {len(prompt)}"]) for prompt in prompts]
 
 
 @pytest.fixture(scope="module")
@@ -50,43 +66,64 @@ def paths(tmp_path_factory):
     return [folder / f"{i}.mp4" for i in range(5)]
 
 
+@pytest.fixture
+def store(tmp_path):
+    return Cache(tmp_path / "cache")
+
+
 def expected(path, resize="crop"):
     return read_clip(path, 4, resize, 32).frames.astype(np.float32).mean((0, 1, 2))
+
+
+def embed(model, paths, cache=embedding.NO_CACHE, batch_size=None):
+    return list(embed_trajectories(model, paths, batch_size, cache))
+
+
+def same(ours, others):
+    """Whether answers are equal, embeddings bit by bit."""
+    return [(a.embedding.tobytes(), a[1:]) for a in ours] == [
+        (b.embedding.tobytes(), b[1:]) for b in others
+    ]
+
+
+def is_right(answers, paths):
+    """Whether the answers are those of the paths, in their order."""
+    colours = [expected(path) for path in paths]
+    return np.allclose([answer.embedding for answer in answers], colours, rtol=1e-5)
 
 
 @pytest.mark.parametrize("batch_size", [None, 1, 2, 4, 100])
 def test_order_and_values_hold_for_every_batch_size(paths, batch_size):
     model = MeanColour()
-    answers = list(embed_trajectories(model, paths, batch_size))
-    assert [answer.clip.length for answer in answers] == [6, 7, 8, 9, 10]
+    answers = embed(model, paths, batch_size=batch_size)
+    assert [answer.length for answer in answers] == [6, 7, 8, 9, 10]
+    assert [answer.indices for answer in answers[:2]] == [[0, 1, 3, 4], [0, 1, 3, 5]]
+    assert [answer.size for answer in answers[2:4]] == [[32, 32], [32, 34]]
     for path, answer in zip(paths, answers):
         assert answer.embedding == pytest.approx(expected(path), rel=1e-5)
-        assert answer.clip.frames is None
+        assert answer.embedding.dtype == np.float32 and answer.warning is None
     assert max(model.batch_sizes) == min(batch_size or 1, 5)
 
 
 def test_videos_of_one_shape_share_a_batch(paths):
-    model = MeanColour()
-    model.resize = "half"  # frames at their own size: three of 32x32, two of 34x32
-    assert len(list(embed_trajectories(model, paths, 4))) == 5
-    assert model.batch_sizes == [3, 2]
+    model = MeanColour(resize="half")  # at their own size: three of 32x32, two of 34x32
+    assert len(embed(model, paths, batch_size=4)) == 5
+    assert sorted(model.batch_sizes) == [2, 3]
 
 
 def test_errors_stand_in_their_place(paths, tmp_path):
     write_video(tmp_path / "high.mp4", counting_frames(3, 40, 32))
     bad = paths[0].with_name("bad.mp4")
-    model = MeanColour()
-    model.resize = "half"
     listed = [bad, paths[0], tmp_path / "high.mp4", tmp_path / "none.mp4", paths[1]]
-    answers = list(embed_trajectories(model, listed, 4))
+    answers = embed(MeanColour(resize="half"), listed, batch_size=4)
     assert [type(answer) for answer in answers] == [
         *(VideoError, Embedded, VideoError, VideoError, Embedded)
     ]
     assert str(answers[2]) == f"{tmp_path / 'high.mp4'}: 40 pixels are too high"
 
 
-def test_no_videos():
-    assert list(embed_trajectories(MeanColour(), [], 4)) == []
+def test_no_videos(store):
+    assert embed(MeanColour(), [], store) == []
 
 
 def test_similarity(paths):
@@ -104,64 +141,406 @@ def test_similarity_wants_a_list_of_paths(wrong):
         similarity(MeanColour(), wrong, ["a"])
 
 
-def test_devices():
-    assert choose_device("cpu").type == "cpu"
-    assert choose_device("auto").type in ("cpu", "cuda", "mps")
-    with pytest.raises(DeviceError, match="no such device: gpu"):
-        choose_device("gpu")
-    with pytest.raises(DeviceError, match="cuda"):
-        choose_device(f"cuda:{torch.cuda.device_count()}")
-
-
-@pytest.mark.parametrize(
-    ("device", "capability", "expected"),
-    [
-        ("cpu", None, torch.float32),
-        ("mps", None, torch.float32),
-        ("cuda", (6, 1), torch.float32),
-        ("cuda", (7, 0), torch.float16),
-        ("cuda:1", (8, 6), torch.bfloat16),
-        ("cuda", (9, 0), torch.bfloat16),
-    ],
-)
-def test_automatic_precision(monkeypatch, device, capability, expected):
-    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
-    assert choose_precision("auto", torch.device(device)) == expected
-    assert choose_precision("float32", torch.device(device)) == torch.float32
-
-
 def test_matrices_are_multiplied_at_the_precision(paths):
     class Products(MeanColour):
-        def embed_videos(self, batch):
-            products = batch.flatten(1, 3).mT @ batch.flatten(1, 3)  # [B, 3, 3]
+        def embed_videos(self, frames):
+            colours = frames.flatten(1, 3) / 255
+            products = colours.mT @ colours  # [B, 3, 3]
             self.type = products.dtype
-            return products.flatten(1).float().numpy()
+            return products.flatten(1)
 
-    model = Products()
-    for model.precision in (torch.float32, torch.bfloat16, torch.float16):
-        list(embed_trajectories(model, paths[:1]))
-        assert model.type == model.precision
+    for precision in ("float32", "bfloat16", "float16"):
+        model = Products(precision=precision)
+        (answer,) = embed(model, paths[:1])
+        assert model.type == getattr(torch, precision)
+        assert answer.embedding.dtype == np.float32
 
 
 def test_an_overflow_is_named(paths):
     class Overflows(MeanColour):
-        precision = torch.float16
+        def embed_videos(self, frames):
+            wrong = torch.inf if frames.shape[2] == 32 else torch.nan
+            return super().embed_videos(frames) * torch.tensor([1, 1, wrong])
 
-        def embed_videos(self, batch):
-            return super().embed_videos(batch) * [1, 1, np.inf if batch.shape[2] == 32 else 1]
-
-    answers = list(embed_trajectories(Overflows(), paths))
+    answers = embed(Overflows(precision="float16", resize="half"), paths)
     assert str(answers[0]) == f"{paths[0]}: too much for float16: give --precision float32"
     assert [isinstance(answer, VideoError) for answer in answers] == [True] * 5
 
 
 def test_prompts_come_back_in_order():
     prompts = ["x" * (i % 7) for i in range(600)]
-    embeddings = embed_prompts(MeanColour(), prompts)
+    embeddings, readings = embed_prompts(MeanColour(), prompts)
+    assert embeddings.dtype == np.float32 and embeddings.shape == (600, 3)
     assert embeddings[:, 0].tolist() == [len(prompt) for prompt in prompts]
+    assert readings == [Reading([len(prompt)], [f"length {len(prompt)}"]) for prompt in prompts]
 
 
 def test_normalized():
-    video = normalized(np.full((2, 4, 6, 3), [0, 51, 255], np.uint8), (0, 0.1, 0.5), (1, 0.5, 0.25))
-    assert video.shape == (2, 3, 4, 6) and video.dtype == torch.float32
-    assert video[1, :, 2, 3].tolist() == pytest.approx([0, 0.2, 2])
+    frames = torch.tensor([0, 51, 255], dtype=torch.uint8).expand(1, 2, 4, 6, 3)
+    video = normalized(frames, (0, 0.1, 0.5), (1, 0.5, 0.25))
+    assert video.shape == (1, 2, 3, 4, 6) and video.dtype == torch.float32
+    assert video[0, 1, :, 2, 3].tolist() == pytest.approx([0, 0.2, 2])
+
+
+# Several batches at a time.
+
+
+@pytest.fixture(params=[(1, 1), (2, 1), (4, 1)], ids=lambda split: f"{split[0]} at a time")
+def split(request, monkeypatch):
+    monkeypatch.setattr(embedding, "split_work", lambda _: request.param)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 7])
+@pytest.mark.usefixtures("split")
+def test_order_and_values_hold_for_several_batches_at_a_time(paths, tmp_path, batch_size):
+    """Also where the first ones take longest, and errors stand between."""
+
+    class Slow(MeanColour):
+        def embed_videos(self, frames):
+            time.sleep(0.05 / (1 + len(self.batch_sizes)))
+            return super().embed_videos(frames)
+
+    bad = paths[0].with_name("bad.mp4")
+    listed = [*paths[::-1], bad, *paths, *paths, bad]
+    answers = embed(Slow(), listed, batch_size=batch_size)
+    assert [isinstance(answer, VideoError) for answer in answers] == [p == bad for p in listed]
+    good = [answer for answer in answers if isinstance(answer, Embedded)]
+    assert is_right(good, [path for path in listed if path != bad])
+
+
+@pytest.mark.usefixtures("split")
+def test_the_network_is_loaded_once(paths):
+    class Loads(MeanColour):
+        loads, is_loaded = 0, False
+
+        @property
+        def video_network(self):
+            if not self.is_loaded:
+                self.loads += 1
+                time.sleep(0.05)
+                self.is_loaded = True
+
+        def embed_videos(self, frames):
+            _ = self.video_network
+            return super().embed_videos(frames)
+
+    model = Loads()
+    embed(model, paths)
+    assert model.loads == 1
+
+
+@pytest.mark.usefixtures("split")
+def test_no_threads_are_left(paths, store):
+    before = threading.active_count()
+    answers = embed_trajectories(MeanColour(), paths * 4, 1, store)
+    next(answers)
+    answers.close()
+    deadline = time.monotonic() + 10
+    while threading.active_count() > before and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert threading.active_count() <= before
+
+
+# What does not fit into memory.
+
+ALLOCATOR = "DefaultCPUAllocator: can't allocate memory: you tried to allocate 3145728 bytes."
+
+
+class Small(MeanColour):
+    """Has no room for more than `room` clips."""
+
+    room, error = 2, torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    def embed_videos(self, frames):
+        if len(frames) <= self.room:
+            return super().embed_videos(frames)
+        self.batch_sizes.append(len(frames))
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        Small.error,
+        RuntimeError(ALLOCATOR),
+        RuntimeError("MPS backend out of memory (MPS allocated: 9.00 GB)"),
+        MemoryError(),
+    ],
+    ids=["CUDA", "CPU", "MPS", "Python"],
+)
+@pytest.mark.usefixtures("split")
+def test_batches_become_smaller_until_they_fit(paths, error):
+    listed = paths * 4
+    model = Small(error=error)
+    answers = embed(model, listed, batch_size=5)
+    assert is_right(answers, listed)
+    assert 1 in model.batch_sizes and 2 in model.batch_sizes
+
+
+def test_later_batches_are_as_small_as_what_fitted(paths, monkeypatch):
+    monkeypatch.setattr(embedding, "split_work", lambda _: (1, 1))
+    model = Small()
+    embed(model, paths * 8, batch_size=4)  # ten batches
+    too_large = [size for size in model.batch_sizes if size > 2]
+    assert 1 <= len(too_large) <= 3  # those on their way when the first did not fit
+    assert max(model.batch_sizes[-10:]) == 2
+
+
+def test_what_is_short_for_other_reasons_leaves_the_others_large(paths, monkeypatch):
+    """A video that cannot be used stands alone among the batches."""
+    monkeypatch.setattr(embedding, "split_work", lambda _: (1, 1))
+    model = MeanColour()
+    embed(model, [paths[0].with_name("bad.mp4"), *paths[:3] * 4], batch_size=4)
+    assert model.batch_sizes == [4, 4, 4]
+
+
+def test_not_even_one_clip_fits(paths):
+    with pytest.raises(OutOfMemory, match="^cpu has no room for one clip$"):
+        embed(Small(room=0), paths, batch_size=4)
+
+
+@pytest.mark.usefixtures("split")
+def test_other_errors_are_raised_as_they_are(paths):
+    error = RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+    with pytest.raises(RuntimeError) as raised:
+        embed(Small(room=0, error=error), paths, batch_size=4)
+    assert raised.value is error
+
+
+# What is kept from one run to the next.
+
+
+class Untouched(MeanColour):
+    """Is not to be asked anything that takes its networks."""
+
+    @property
+    def video_network(self):
+        raise AssertionError("the network was loaded")
+
+    def embed_videos(self, frames):
+        raise AssertionError("a video was embedded")
+
+    def embed_texts(self, prompts):
+        raise AssertionError("a prompt was embedded")
+
+    def read_texts(self, prompts):
+        raise AssertionError("a prompt was read")
+
+
+def no_decoder(*_):
+    raise AssertionError("a video was decoded")
+
+
+def test_kept_answers_are_the_fresh_ones(paths, store, tmp_path, monkeypatch):
+    cut = write_video(tmp_path / "cut.mkv", counting_frames(30))
+    cut.write_bytes(cut.read_bytes()[:-2000])
+    listed = [*paths, cut]
+    fresh = embed(MeanColour(), listed)
+    assert "damaged" in fresh[5].warning and str(cut) not in fresh[5].warning
+    assert same(embed(MeanColour(), listed, store), fresh)
+    monkeypatch.setattr(videos, "read_clips", no_decoder)
+    assert same(embed(Untouched(), listed, store), fresh)
+    assert store.problem is None
+
+
+def test_without_a_cache_all_is_computed_again(paths, store):
+    embed(MeanColour(), paths, store)
+    model = MeanColour()
+    embed(model, paths)
+    assert sum(model.batch_sizes) == 5
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"n_frames": 5},
+        {"resize": "stretch"},
+        {"size": 34},
+        {"precision": "bfloat16"},
+        {"weights": {"w.pth": "cd34"}},
+        {"weights": {"w.pth": "ab12", "s3d_dict.npy": "cd34"}},
+        {"architecture": "color"},
+        {"name": "median"},
+        {"packages": ("pillow",)},
+    ],
+    ids=str,
+)
+def test_what_the_embeddings_depend_on(paths, store, changed):
+    embed(MeanColour(), paths[:2], store)
+    model = MeanColour(**changed)
+    assert same(embed(model, paths[:2], store), embed(MeanColour(**changed), paths[:2]))
+    assert sum(model.batch_sizes) == 2
+    assert same(embed(Untouched(**changed), paths[:2], store), embed(model, paths[:2]))
+
+
+@pytest.mark.parametrize("name", ["VERSION", "version"])
+def test_other_code_has_other_embeddings(paths, store, monkeypatch, name):
+    embed(MeanColour(), paths[:1], store)
+    embed_prompts(MeanColour(), ["a"], store)
+    monkeypatch.setattr(embedding, name, 999 if name == "VERSION" else lambda package: "999")
+    model = MeanColour()
+    embed(model, paths[:1], store)
+    embed_prompts(model, ["a"], store)
+    assert (model.batch_sizes, model.prompts) == ([1], ["a"])
+
+
+def test_another_decoder_has_other_frames(paths, store, monkeypatch):
+    embed(MeanColour(), paths[:1], store)
+    embed_prompts(MeanColour(), ["a"], store)
+    version = embedding.version
+    monkeypatch.setattr(embedding, "version", lambda p: "999" if p == "av" else version(p))
+    model = MeanColour()
+    embed(model, paths[:1], store)
+    embed_prompts(model, ["a"], store)
+    assert (model.batch_sizes, model.prompts) == ([1], [])
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"device": "meta"}, {"weights": {"elsewhere/w.safetensors": "ab12"}}, {"description": "x"}],
+    ids=str,
+)
+def test_what_they_do_not_depend_on(paths, store, changed):
+    embed(MeanColour(), paths, store)
+    embed_prompts(MeanColour(), ["a"], store)
+    assert is_right(embed(Untouched(**changed), paths, store), paths)
+    assert embed_prompts(Untouched(**changed), ["a"], store)[0].tolist() == [[1, 0, 0]]
+
+
+def test_a_video_is_known_by_its_content_alone(paths, store, tmp_path, monkeypatch):
+    embed(MeanColour(), paths, store)
+    copy = tmp_path / "other name.bin"
+    shutil.copy(paths[0], copy)
+    assert is_right(embed(Untouched(), [copy, str(paths[1])], store), paths[:2])
+    shutil.copy(paths[3], copy)
+    assert is_right(embed(Untouched(), [copy], store), paths[3:4])
+    write_video(copy, counting_frames(8, 32, 32) // 7, format="mp4")
+    model = MeanColour()
+    assert is_right(embed(model, [copy], store), [copy])
+    assert model.batch_sizes == [1]
+
+
+def test_a_half_that_is_kept(paths, store):
+    embed(MeanColour(), paths[1::2], store)
+    model = MeanColour()
+    assert is_right(embed(model, paths, store, batch_size=4), paths)
+    assert sum(model.batch_sizes) == 3
+    assert is_right(embed(Untouched(), paths[::-1], store), paths[::-1])
+
+
+def test_errors_are_not_kept(paths, store, tmp_path, monkeypatch):
+    path = write_video(tmp_path / "high.mp4", counting_frames(3, 40, 32))
+    error = VideoError(f"{path}: too large for the memory")
+    with monkeypatch.context() as patched:
+        patched.setattr(videos, "read_clips", lambda *_: iter([error]))
+        assert embed(MeanColour(), [path], store) == [error]
+    (answer,) = embed(MeanColour(resize="half"), [path], store)
+    assert isinstance(answer, VideoError)
+
+    class Larger(MeanColour):
+        def embed_videos(self, frames):
+            return frames.float().mean((1, 2, 3))
+
+    for resize in ("crop", "half"):
+        (answer,) = embed(Larger(resize=resize), [path], store)
+        assert answer.embedding == pytest.approx(expected(path, resize), rel=1e-5)
+
+
+def test_an_overflow_is_not_kept(paths, store):
+    class Overflows(MeanColour):
+        def embed_videos(self, frames):
+            return super().embed_videos(frames) * torch.inf
+
+    assert isinstance(embed(Overflows(), paths[:1], store)[0], VideoError)
+    assert is_right(embed(MeanColour(), paths[:1], store), paths[:1])
+
+
+def test_a_video_that_changes_meanwhile_is_not_kept(paths, store, tmp_path, monkeypatch):
+    """It is looked at, then replaced, then decoded: its old content would have new frames."""
+    path, read_clips = tmp_path / "a.mp4", videos.read_clips
+    shutil.copy(paths[0], path)
+
+    def read_late(*arguments):
+        shutil.copy(paths[3], path)
+        return read_clips(*arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(videos, "read_clips", read_late)
+        assert is_right(embed(MeanColour(), [path], store), paths[3:4])
+    assert is_right(embed(MeanColour(), paths, store), paths)
+
+
+def test_a_video_that_goes_meanwhile(paths, store, tmp_path):
+    class Removes(MeanColour):
+        def embed_videos(self, frames):
+            path.unlink()
+            return super().embed_videos(frames)
+
+    path = tmp_path / "a.mp4"
+    shutil.copy(paths[0], path)
+    assert is_right(embed(Removes(), [path], store), paths[:1])
+    assert isinstance(embed(MeanColour(), [path], store)[0], VideoError)
+    assert store.problem is None
+
+
+@pytest.mark.parametrize("done", [1, 3])
+@pytest.mark.usefixtures("split")
+def test_what_an_interrupted_run_did_is_kept(paths, store, done):
+    answers = embed_trajectories(MeanColour(), paths, 1, store)
+    for _ in range(done):
+        next(answers)
+    answers.close()
+    assert is_right(embed(Untouched(), paths[:done], store), paths[:done])
+    model = MeanColour()
+    assert is_right(embed(model, paths, store), paths)
+    assert sum(model.batch_sizes) == 5 - done
+
+
+def test_what_a_failed_run_did_is_kept(paths, store, monkeypatch):
+    class Fails(MeanColour):
+        def embed_videos(self, frames):
+            if len(self.batch_sizes) == 3:
+                raise RuntimeError("the machine is on fire")
+            return super().embed_videos(frames)
+
+    monkeypatch.setattr(embedding, "split_work", lambda _: (1, 1))
+    with pytest.raises(RuntimeError, match="on fire"):
+        embed(Fails(), paths, store)
+    assert is_right(embed(Untouched(), paths[:3], store), paths[:3])
+
+
+def test_only_new_prompts_are_embedded(store):
+    prompts = ["aaa", "b", "cccc", ""]
+    fresh = embed_prompts(MeanColour(), prompts)
+    embed_prompts(MeanColour(), prompts[::2], store)
+    model = MeanColour()
+    for model_, embedded in ((model, ["b", ""]), (Untouched(), [])):
+        embeddings, readings = embed_prompts(model_, prompts, store)
+        assert embeddings.tobytes() == fresh[0].tobytes() and embeddings.dtype == np.float32
+        assert readings == fresh[1] and type(readings[0]) is Reading
+        assert model_.prompts == embedded
+
+
+@pytest.mark.parametrize(
+    ("changed", "n_embedded"),
+    [
+        ({"n_frames": 5, "resize": "half", "precision": "bfloat16"}, 0),
+        ({"weights": {"w.pth": "cd34"}}, 1),
+        ({"architecture": "color"}, 1),
+        ({"name": "median"}, 1),
+        ({"packages": ("pillow",)}, 1),
+    ],
+    ids=str,
+)
+def test_what_prompts_depend_on(store, changed, n_embedded):
+    embed_prompts(MeanColour(), ["a"], store)
+    model = MeanColour(**changed)
+    embed_prompts(model, ["a"], store)
+    assert len(model.prompts) == n_embedded
+
+
+def test_prompts_are_told_apart_by_every_character(store):
+    embed_prompts(MeanColour(), ["A ", "a", " a", "а"], store)  # the last is Cyrillic
+    model = MeanColour()
+    embed_prompts(model, ["A", "a"], store)
+    assert model.prompts == ["A"]

@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import pty
+import shutil
 import signal
 import struct
 import subprocess
@@ -14,10 +15,11 @@ from pathlib import Path
 import imageio.v3 as iio
 import numpy as np
 import pytest
-from conftest import hear_ctrl_c
+from conftest import hear_ctrl_c, write
 from make_videos import counting_frames, write_video
 from runs import LISTS, ROOT, read_numbers
 
+import embedding
 import evaluator
 import results
 from s3d_evaluator import S3DModel
@@ -52,11 +54,19 @@ def evaluate(*arguments, script=SCRIPT, **options):
     return subprocess.run(command, capture_output=True, text=True, timeout=300, **options)
 
 
+def quickly(small_weights):
+    weights = ["--model-checkpoint-path", str(small_weights / "weights.pth")]
+    return [*LISTS, *weights, "--n-frames", "2", "--size", "200", "--device", "cpu"]
+
+
 def evaluate_lists(small_weights, *arguments, **options):
     """A quick run over the project's lists, called `exp` in the folder `out`."""
-    weights = ["--model-checkpoint-path", small_weights / "weights.pth"]
-    quick = ["--n-frames", 2, "--size", 200, "--device", "cpu"]
-    return evaluate(*LISTS, *weights, *quick, *arguments, **options)
+    return evaluate(*quickly(small_weights), *arguments, **options)
+
+
+def evaluate_here(small_weights, *arguments):
+    """The same without the seconds that a process of its own takes to import; the exit status."""
+    return evaluator.main(S3DModel, "", [*quickly(small_weights), *map(str, arguments)])
 
 
 def test_a_run_leaves_the_heatmap_and_its_numbers(project, small_weights, clips):
@@ -64,7 +74,7 @@ def test_a_run_leaves_the_heatmap_and_its_numbers(project, small_weights, clips)
     assert (done.returncode, done.stdout) == (0, f"{Path('out/exp.png')}\n"), done.stderr
     assert sorted(path.name for path in Path("out").iterdir()) == ["exp", "exp.png"]
     assert sorted(path.name for path in Path("out/exp").iterdir()) == [
-        *("run.json", "similarities.csv", "similarities.npy")
+        *("embeddings.npz", "run.json", "similarities.csv", "similarities.npy")
     ]
     picture = iio.imread("out/exp.png")
     assert picture.ndim == 3 and picture.std() > 10
@@ -91,7 +101,7 @@ def test_order_and_batch_size_change_nothing(project, small_weights):
     before = read_numbers("out/exp")
     lines = Path("trajectories.txt").read_text().splitlines()
     Path("trajectories.txt").write_text("\n".join(reversed(lines)))
-    done = evaluate_lists(small_weights, "--batch-size", 8)
+    done = evaluate_lists(small_weights, "--batch-size", 8, "--no-cache")
     assert done.returncode == 0
     after = read_numbers("out/exp")
     assert after[1] == before[1][::-1]
@@ -137,9 +147,9 @@ def test_warnings_of_prompts_come_before_the_videos(project, small_weights):
     for line, start in zip(
         lines,
         [
-            'prompts.txt:2: "DOOR, open!": the same words to the network as in "open door"',
+            'prompts.txt:2: "DOOR, open!": the same to the network as "open door"',
             'prompts.txt:3: "open zzz door qqq": words that the dictionary lacks, left out: zzz, q',
-            'prompts.txt:3: "open zzz door qqq": the same words to the network as in "open door"',
+            'prompts.txt:3: "open zzz door qqq": the same to the network as "open door"',
             'prompts.txt:4: "zzz": the dictionary has none of its words',
             f'prompts.txt:5: "{"dog " * 17}a stick": only its first 16 words count, cut off: dog a',
         ],
@@ -167,7 +177,7 @@ def test_all_problems_at_once_and_nothing_heavy(project):
     done = evaluate(
         *("-t", "trajectories.txt", "-p", "prompts.txt", "-e", "../x", "-o", "prompts.txt"),
         *("--n-frames", "seven", "--size", "201", "--batch-size", "0", "--device", "tpu"),
-        *("--model-checkpoint-path", "no.pth", "--dict-path", "."),
+        *("--model-checkpoint-path", "no.pth", "--dict-path", ".", "--cache-dir", "prompts.txt"),
         env=os.environ | {"PYTHONPATH": str(project)},
     )
     assert (done.returncode, done.stdout) == (2, "")
@@ -178,13 +188,14 @@ def test_all_problems_at_once_and_nothing_heavy(project):
         ". is a folder, not a file.",
         "--batch-size 0: takes a whole number from 1 to 4096",
         "--device tpu: takes auto, cpu, cuda, cuda:N or mps",
+        "--cache-dir prompts.txt: prompts.txt is a file, not a folder",
         "--experiment-id '../x': a name, not a path: the folder is given with --output-dir",
         "prompts.txt:2: not UTF-8 (byte 0xff): save it as UTF-8",
         "trajectories.txt:1: no such file, folder or match: no.mp4 (looked from the current folder "
         "or .)",
         "trajectories.txt:2: no such file, folder or match: not/there/*.avi (looked from the "
         "current folder or .)",
-        "10 to put right; nothing was run",
+        "11 to put right; nothing was run",
     ]
 
 
@@ -202,6 +213,8 @@ def test_missing_arguments_are_named_together():
         (["--demo", "--dict-path", "d.npy"], "--demo: has its own weights"),
         (["--resize", "squash"], "--resize squash: takes crop, stretch, half"),
         (["--device", "cuda:01"], "--device cuda:01: takes auto, cpu"),
+        (["--cache-dir", "c", "--no-cache"], "--cache-dir: has no meaning with --no-cache"),
+        (["--cache-dir", "prompts.txt/c"], "--cache-dir prompts.txt/c: prompts.txt is a file"),
     ],
 )
 def test_arguments_that_do_not_go_together(project, arguments, message):
@@ -226,9 +239,7 @@ def test_a_full_disk_leaves_the_old_results(project, small_weights, capsys, monk
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(results.Path, "write_bytes", full)
-    weights = ["--model-checkpoint-path", str(small_weights / "weights.pth"), "--device", "cpu"]
-    quick = ["--n-frames", "2", "--size", "200"]
-    assert evaluator.main(S3DModel, "", [*LISTS, *weights, *quick]) == 1
+    assert evaluate_here(small_weights) == 1
     out, err = capsys.readouterr()
     assert out == ""
     assert "could not be written to out: [Errno 28] No space left on device" in err
@@ -336,8 +347,8 @@ def test_groups_end_in_a_verdict(grouped, small_weights):
     assert (done.returncode, done.stdout) == (0, "out/exp.png\n"), done.stderr
     assert done.stderr.splitlines()[-1].startswith("S3D tells ")
     assert sorted(path.name for path in Path("out/exp").iterdir()) == [
-        *("confusion.png", "groups.csv", "groups.png", "heatmap.png", "metrics.json", "run.json"),
-        *("similarities.csv", "similarities.npy"),
+        *("confusion.png", "embeddings.npz", "groups.csv", "groups.png", "heatmap.png"),
+        *("metrics.json", "run.json", "similarities.csv", "similarities.npy"),
     ]
     header, _, numbers = read_numbers("out/exp")
     assert header[1:] == ["open door", "opening the door", "cut tomato", "cutting"]
@@ -425,3 +436,215 @@ def test_a_baseline_is_of_prompts(grouped, clips):
         "another name",
         "2 to put right; nothing was run",
     ]
+
+
+# --- what is kept from one run to the next
+
+
+def results_of(folder="out/exp"):
+    """The numbers that a run left, to the last bit."""
+    names = ("similarities.csv", "similarities.npy", "embeddings.npz")
+    arrays = [read_embeddings(folder)[name].tobytes() for name in ("videos", "texts")]
+    return [Path(folder, name).read_bytes() for name in names[:2]] + arrays
+
+
+def read_embeddings(folder="out/exp"):
+    with np.load(Path(folder, "embeddings.npz"), allow_pickle=False) as file:
+        return dict(file)
+
+
+def untouched(*names):
+    """A model whose networks of these names cannot be loaded."""
+
+    def asked(_):
+        raise AssertionError(f"one of {names} was loaded")
+
+    return type("Untouched", (S3DModel,), {name: property(asked) for name in names})
+
+
+def entries(folder):
+    return sorted(Path(folder).rglob("*.entry"))
+
+
+def test_a_second_run_needs_neither_torch_nor_a_decoder(project, small_weights, capsys):
+    """Modules that cannot be imported stand in the way of whoever tries."""
+    with open("prompts.txt", "a") as file:
+        file.write("zzz open\n")
+    assert evaluate_here(small_weights) == 0
+    before, warning = results_of(), capsys.readouterr().err.splitlines()[0]
+    assert warning.startswith("warning: prompts.txt:4: ")
+    run = json.loads(Path("out/exp/run.json").read_text(encoding="utf-8"))
+    for name in ("torch", "av"):
+        write(project / f"shadow/{name}.py", f"raise RuntimeError('{name} was imported')")
+    shutil.rmtree("out")
+    shadow = os.environ | {"PYTHONPATH": str(project / "shadow")}
+    done = evaluate_lists(small_weights, env=shadow)
+    assert (done.returncode, done.stdout) == (0, "out/exp.png\n"), done.stderr
+    assert results_of() == before
+    assert [line for line in done.stderr.splitlines() if "warning" in line] == [warning]
+    again = json.loads(Path("out/exp/run.json").read_text(encoding="utf-8"))
+    for record in (run, again):
+        del record["started"], record["seconds"]
+    assert again == run
+    done = evaluate_lists(small_weights, "--no-cache", env=shadow)
+    assert "torch was imported" in done.stderr
+
+
+def test_a_new_prompt_takes_the_text_network_alone(project, small_weights):
+    assert evaluate_here(small_weights) == 0
+    before = read_numbers("out/exp")[2]
+    lines = Path("prompts.txt").read_text().splitlines()
+    Path("prompts.txt").write_text("\n".join(["close door", *lines]))
+    model = untouched("video_network")
+    assert evaluator.main(model, "", quickly(small_weights)) == 0
+    header, _, numbers = read_numbers("out/exp")
+    assert header[1:] == ["close door", *lines]
+    assert (numbers[:, 1:] == before).all() and (numbers[:, :1] != before).all()
+
+
+def test_a_new_trajectory_takes_the_video_network_alone(project, small_weights, clips):
+    assert evaluate_here(small_weights) == 0
+    before = read_numbers("out/exp")[2]
+    new = write_video(project / "new.mp4", counting_frames(5, 64, 64))
+    Path("trajectories.txt").write_text(f"{new}\n{Path('trajectories.txt').read_text()}")
+    model = untouched("text_network")
+    assert evaluator.main(model, "", quickly(small_weights)) == 0
+    _, names, numbers = read_numbers("out/exp")
+    assert names[0] == new.as_posix()
+    assert (numbers[1:] == before).all() and (numbers[0] != before).all()
+
+
+def test_other_settings_are_computed_anew(project, small_weights):
+    """With what is kept of the others beside it, and as without any of it."""
+    assert evaluate_here(small_weights) == 0
+    for setting in (["--n-frames", 4], ["--size", 202], ["--precision", "bfloat16"]):
+        with pytest.raises(AssertionError, match="video_network"):
+            model = untouched("video_network")
+            evaluator.main(model, "", [*quickly(small_weights), *map(str, setting)])
+        assert evaluate_here(small_weights, *setting) == 0
+        ours = results_of()
+        assert evaluate_here(small_weights, *setting, "--no-cache") == 0
+        assert results_of() == ours
+
+
+def test_bad_videos_are_told_of_again(project, small_weights, clips, capsys):
+    with open("trajectories.txt", "a") as file:
+        file.write(f"{clips / 'broken.mp4'}\n")
+    told = []
+    for _ in range(2):
+        assert evaluate_here(small_weights) == 1
+        told.append(capsys.readouterr().err.splitlines()[-2:])
+    assert told[0] == told[1] and "broken.mp4: " in told[0][1]
+
+
+def test_nothing_is_kept_and_nothing_is_read_without_a_cache(project, small_weights, caches):
+    assert evaluate_here(small_weights, "--no-cache") == 0
+    assert list(caches.rglob("*")) == []
+    assert evaluate_here(small_weights) == 0
+    assert len(entries(caches / "trajectory-heatmaps")) >= 6
+    with pytest.raises(AssertionError, match="text_network"):
+        model = untouched("text_network")
+        evaluator.main(model, "", [*quickly(small_weights), "--no-cache"])
+
+
+def test_a_folder_of_ones_own(project, small_weights, caches):
+    assert evaluate_here(small_weights, "--cache-dir", "new/er") == 0
+    assert len(entries("new/er/videos")) == len(entries("new/er/prompts")) == 3
+    assert list(caches.rglob("*")) == []
+    run = json.loads(Path("out/exp/run.json").read_text(encoding="utf-8"))
+    assert run["arguments"]["cache_dir"] == "new/er"
+    model = untouched("network")
+    assert evaluator.main(model, "", [*quickly(small_weights), "--cache-dir", "new/er"]) == 0
+
+
+def test_a_cache_that_cannot_be_written_is_one_warning(project, small_weights, capsys):
+    assert evaluate_here(small_weights, "--no-cache") == 0
+    before = results_of()
+    write("cache/videos", "no folder")
+    capsys.readouterr()
+    assert evaluate_here(small_weights, "--cache-dir", "cache") == 0
+    out, err = capsys.readouterr()
+    assert out == "out/exp.png\n" and results_of() == before
+    (warning,) = [line for line in err.splitlines() if "warning" in line]
+    assert warning == (
+        "warning: embeddings could not be kept for the next run: "
+        f"{project / 'cache'}: Not a directory"
+    )
+
+
+@pytest.mark.parametrize("damage", ["cut", "changed", "empty", "swapped"])
+def test_damaged_entries_are_computed_again(project, small_weights, damage):
+    assert evaluate_here(small_weights, "--cache-dir", "cache") == 0
+    before, kept = results_of(), entries("cache")
+    contents = [path.read_bytes() for path in kept]
+    for path, content in zip(kept, contents):
+        path.write_bytes(
+            {
+                "cut": content[: len(content) // 2],
+                "changed": content[:-9] + b"9" + content[-8:],
+                "empty": b"",
+                "swapped": b"{}",
+            }[damage]
+        )
+    assert evaluate_here(small_weights, "--cache-dir", "cache") == 0
+    assert results_of() == before
+    assert [path.read_bytes() for path in kept] == contents
+
+
+def test_embeddings_are_those_behind_the_numbers(grouped, small_weights, clips):
+    with open("trajectories.txt", "a") as file:
+        file.write(f"\n{clips / 'broken.mp4'}\n")
+    assert evaluate_here(small_weights) == 1
+    found = read_embeddings()
+    header, names, numbers = read_numbers("out/exp")
+    assert found["trajectories"].tolist() == names
+    assert found["prompts"].tolist() == [*header[1:], "a robot"]  # the baseline is no column
+    assert found["videos"].dtype == found["texts"].dtype == np.float32
+    assert found["videos"].shape == (3, 512) and found["texts"].shape == (5, 512)
+    videos, texts = (
+        rows / np.linalg.norm(rows, axis=1, keepdims=True)
+        for rows in (found["videos"], found["texts"][:4])
+    )
+    assert videos @ texts.T == pytest.approx(numbers, abs=1e-6)
+
+
+def test_names_in_any_encoding(project, small_weights, clips):
+    """In a folder, as a list is UTF-8."""
+    for n, name in enumerate(["long.mp4", "short one.mp4"]):
+        write(project / f"odd/{n} \udcff\udc80.mp4", (clips / name).read_bytes())
+    Path("trajectories.txt").write_text("odd\n")
+    for _ in range(2):
+        assert evaluate_here(small_weights) == 0
+        names = read_embeddings()["trajectories"].tolist()
+        assert names == [f"odd/{n} \udcff\udc80.mp4" for n in range(2)]
+        assert all(Path(name).is_file() for name in names)
+
+
+def test_an_interrupted_run_is_gone_on_with(project, small_weights, monkeypatch, capsys):
+    asked = S3DModel.embed_videos
+
+    def interrupted(model, frames):
+        if interrupts.pop():
+            raise KeyboardInterrupt
+        return asked(model, frames)
+
+    interrupts = [True, False, False]
+    monkeypatch.setattr(embedding, "split_work", lambda _: (1, 1))
+    monkeypatch.setattr(S3DModel, "embed_videos", interrupted)
+    assert evaluate_here(small_weights) == 130
+    assert not Path("out").exists()
+    assert capsys.readouterr().err.endswith("interrupted; nothing was written\n")
+    interrupts = [False]
+    assert evaluate_here(small_weights) == 0
+    assert interrupts == [] and len(read_numbers("out/exp")[1]) == 3
+
+
+def test_no_room_for_one_clip(project, small_weights, monkeypatch, capsys):
+    def full(*_):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to ...")
+
+    monkeypatch.setattr(S3DModel, "embed_videos", full)
+    assert evaluate_here(small_weights, "--batch-size", 4) == 1
+    out, err = capsys.readouterr()
+    assert out == "" and not Path("out").exists()
+    assert err.splitlines()[-1] == ("cpu has no room for one clip; nothing was written")

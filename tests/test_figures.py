@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib.collections import PolyCollection, QuadMesh
 from matplotlib.colors import to_hex
-from matplotlib.patches import Rectangle
 
 import figures
 from figures import (
@@ -38,23 +38,47 @@ def picture(figure):
         return iio.imread(as_png(figure))
 
 
-def labels(ticks):
-    return [label.get_text() for label in ticks]
+def labels(texts):
+    return [text.get_text() for text in texts]
+
+
+def rows(axes):
+    """What stands left of the cells, from top to bottom."""
+    texts = [text for text in axes.texts if text.get_position()[0] < 0]
+    return labels(sorted(texts, key=lambda text: -text.get_window_extent().y0))
+
+
+def columns(axes):
+    """What stands above the cells, from left to right."""
+    texts = [text for text in axes.texts if text.get_position()[1] < 0]
+    return labels(sorted(texts, key=lambda text: text.get_position()[0]))
+
+
+def numbers(axes):
+    """The texts in the cells, as they were written."""
+    right, bottom = axes.get_xlim()[1], axes.get_ylim()[0]
+    places = [text.get_position() for text in axes.texts]
+    return [t for t, (x, y) in zip(axes.texts, places) if 0 < x < right and 0 < y < bottom]
 
 
 def outlined(axes):
     """The (row, column) of each outlined cell, in order."""
-    cells = [patch for patch in axes.patches if isinstance(patch, Rectangle)]
-    return sorted((int(cell.get_y()), int(cell.get_x())) for cell in cells)
+    black, white = [cells for cells in axes.collections if type(cells) is PolyCollection]
+    corners = [path.vertices.min(0).astype(int).tolist() for path in white.get_paths()]
+    assert [path.vertices.min(0).tolist() for path in black.get_paths()] == corners
+    return sorted((row, column) for column, row in corners)
 
 
 @pytest.mark.parametrize(("n", "p"), [(1, 1), (3, 3), (30, 12), (60, 30)])
 def test_every_cell_shows_its_value(n, p):
     values, figure = draw(n, p)
     axes, bar = figure.axes
-    assert labels(axes.texts) == [f"{value:.3f}" for value in values.astype(np.float32).ravel()]
-    assert labels(axes.get_yticklabels()) == [f"trajectory {i}" for i in range(n)]
-    assert labels(axes.get_xticklabels()) == [f"prompt {i}" for i in range(p)]
+    shown = [f"{value:.3f}" for value in values.astype(np.float32).ravel()]
+    assert labels(numbers(axes)) == shown
+    middles = [text.get_position() for text in numbers(axes)]
+    assert middles == [(j + 0.5, i + 0.5) for i in range(n) for j in range(p)]
+    assert rows(axes) == [f"trajectory {i}" for i in range(n)]
+    assert columns(axes) == [f"prompt {i}" for i in range(p)]
     assert bar.get_ylabel() == "cosine similarity"
     assert outlined(axes) == [(i, j) for i, j in enumerate(values.argmax(1))]
     assert picture(figure).std() > 10
@@ -63,7 +87,7 @@ def test_every_cell_shows_its_value(n, p):
 @pytest.mark.parametrize(("n", "p"), [(61, 3), (3, 31)])
 def test_large_ones_have_no_numbers(n, p):
     _, figure = draw(n, p)
-    assert not figure.axes[0].texts
+    assert not numbers(figure.axes[0])
     assert len(outlined(figure.axes[0])) == n
 
 
@@ -71,9 +95,36 @@ def test_above_400_rows_the_strongest_are_drawn():
     values = np.linspace(0, 1, 450 * 2).reshape(450, 2)
     _, figure = draw(450, 2, values=values)
     axes = figure.axes[0]
-    assert labels(axes.get_yticklabels()) == [f"trajectory {i}" for i in range(50, 450)]
+    assert rows(axes) == [f"trajectory {i}" for i in range(50, 450)]
     assert f"the {MAX_ROWS} of 450 rows" in axes.get_title()
     assert "the tables beside the picture have all" in axes.get_title()
+
+
+def test_cells_have_their_colours_and_numbers_that_can_be_read():
+    values, figure = draw(3, 4, values=np.arange(12).reshape(3, 4))
+    axes, bar = figure.axes
+    image = picture(figure)
+    (mesh,) = (cells for cells in axes.collections if isinstance(cells, QuadMesh))
+    assert mesh.get_clim() == (0, 11) and bar.get_ylim() == (0, 11)
+    assert mesh.get_cmap().name == "viridis"
+    middles = []
+    for colour in mesh.to_rgba(values, bytes=True).reshape(-1, 4).astype(int):
+        y, x = np.nonzero((np.abs(image[:, :700] - colour) <= 2).all(-1))  # without the bar
+        assert len(y) > 3000
+        middles.append((np.median(y), np.median(x)))
+    y, x = np.reshape(middles, (3, 4, 2)).transpose(2, 0, 1)
+    assert (np.diff(y, axis=0) > 50).all() and (np.diff(x, axis=1) > 100).all()
+    dark = [text.get_color() == "0.15" for text in numbers(axes)]
+    assert dark == [value >= 8 for value in range(12)]
+
+
+def test_the_title_stands_above_the_highest_prompt():
+    for p, name in ((3, "the robot opens the left door " * 4), (40, "the robot opens it")):
+        _, figure = draw(2, p, prompts=[name] + ["x"] * (p - 1))
+        figure.draw_without_rendering()
+        axes = figure.axes[0]
+        tops = [text.get_window_extent().y1 for text in axes.texts]
+        assert 0 < axes.title.get_window_extent().y0 - max(tops) < 40
 
 
 def test_equal_best_prompts_are_all_outlined():
@@ -86,7 +137,7 @@ def test_odd_names_are_shown_as_they_are():
     with warnings.catch_warnings(action="error"):  # a sign that no font has
         figure.draw_without_rendering()
     assert picture(figure).std() > 10
-    shown = [label.replace("\n", " ") for label in labels(figure.axes[0].get_yticklabels())]
+    shown = [label.replace("\n", " ") for label in rows(figure.axes[0])]
     assert shown == ODD_NAMES
 
 
@@ -94,7 +145,7 @@ def test_long_prompts_are_wrapped_whole():
     prompts = [f"{i} the robot opens the left door of the kitchen cabinet " * 2 for i in range(3)]
     prompts = [prompt[:120].strip() for prompt in prompts]
     _, figure = draw(3, 3, prompts=prompts)
-    shown = labels(figure.axes[0].get_xticklabels())
+    shown = columns(figure.axes[0])
     assert [label.replace("\n", " ") for label in shown] == prompts
     assert all(len(line) <= 14 for label in shown for line in label.splitlines())
 
@@ -121,7 +172,7 @@ def test_signs_that_no_font_has_do_no_harm():
 def test_long_names_can_be_told_apart():
     names = [f"half_cheetah_of_{'x' * 60}_seed_{i}_camera_left" for i in range(61)]
     for n in (3, 61):
-        shown = labels(draw(n, 2, names[:n])[1].axes[0].get_yticklabels())
+        shown = rows(draw(n, 2, names[:n])[1].axes[0])
         assert len(set(shown)) == n and all("half_cheetah_" in label for label in shown)
 
 
@@ -149,7 +200,7 @@ def test_fold_keeps_to_its_lines(text, width, max_lines):
 def test_deviations_stand_beneath_the_numbers():
     deviations = np.array([[0.1, 0.25], [0, 0.5]])
     figure = heatmap(np.eye(2), ["a", "b"], ["p", "q"], "t", deviations=deviations)
-    texts = figure.axes[0].texts
+    texts = numbers(figure.axes[0])
     deviated = ["±0.100", "±0.250", "±0.000", "±0.500"]
     assert labels(texts) == ["1.000", "0.000", "0.000", "1.000", *deviated]
     assert texts[4].get_fontsize() < texts[0].get_fontsize()

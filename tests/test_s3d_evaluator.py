@@ -20,7 +20,8 @@ from safetensors.torch import save_file
 
 import evaluator
 import s3d_evaluator
-from s3d_evaluator import S3DModel
+import texts
+from s3d_evaluator import S3DModel, half
 from s3dg import S3D
 from videos import VideoError, read_clip
 from weights import WeightsError, sha256
@@ -61,45 +62,114 @@ def test_similarity_names_the_bad_video(model, clip_paths):
         model.similarity([clip_paths[0], "none.mp4"], ["open door"])
 
 
-def test_prepare(model):
-    video = model.prepare(np.full((4, 200, 200, 3), [0, 51, 255], np.uint8))
-    assert video.shape == (3, 4, 200, 200) and video.dtype == torch.float32
-    assert video[:, 0, 0, 0].tolist() == pytest.approx([0, 0.2, 1])
+def test_frames_are_scaled_to_what_the_network_takes(model):
+    frames = torch.tensor([0, 51, 255], dtype=torch.uint8).expand(1, 4, 200, 200, 3)
+    video = torch.tensor([0, 0.2, 1]).view(1, 3, 1, 1, 1).expand(1, 3, 4, 200, 200)
+    with torch.inference_mode():
+        ours, plain = model.embed_videos(frames), model.network(video)["video_embedding"]
+    assert ours.dtype == torch.float32
+    assert ours.numpy() == pytest.approx(plain.numpy(), abs=1e-4 * plain.abs().max().item())
 
 
-def test_half_is_what_the_original_script_did(small_weights, clip_paths):
-    model = S3DModel.load(small_weights / "weights.pth", device="cpu", n_frames=4, resize="half")
+def test_half_is_what_the_original_script_did(clip_paths):
     frames = read_clip(clip_paths[0], 4, "half").frames
     assert frames.shape == (4, 64, 96, 3)
     original = torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 255
     original = F.interpolate(original, mode="bicubic", scale_factor=0.5)
     original = torch.clamp(original, 0, 1).permute(1, 0, 2, 3)
-    assert torch.equal(model.prepare(frames), original)
+    ours = half(torch.from_numpy(frames[None]))
+    assert ours.shape == (1, 4, 32, 48, 3) and ours.dtype == torch.float32
+    assert ours.min() == 0 and ours.max() == 255  # beyond which bicubic goes
+    assert (ours[0].permute(3, 0, 1, 2) / 255 - original).abs().max() < 1e-6
 
 
-def test_halves_must_be_even(small_weights):
-    model = S3DModel.load(small_weights / "weights.pth", device="cpu", n_frames=2, resize="half")
-    with pytest.raises(ValueError, match="half of its size is 1x33, and S3D needs even sides"):
-        model.prepare(np.zeros((2, 66, 2, 3), np.uint8))
+def test_halves_are_what_the_network_gets(small_weights, clip_paths):
+    model = S3DModel.load(small_weights / "weights.pth", device="cpu", n_frames=4, resize="half")
+    frames = torch.from_numpy(read_clip(clip_paths[0], 4, "half").frames)[None]
+    video = half(frames).permute(0, 4, 1, 2, 3) / 255
+    with torch.inference_mode():
+        ours, plain = model.embed_videos(frames), model.network(video)["video_embedding"]
+    assert ours.numpy() == pytest.approx(plain.numpy(), abs=1e-4 * plain.abs().max().item())
+
+
+def test_halves_of_several_videos_are_those_of_each():
+    frames = torch.randint(256, (3, 2, 12, 8, 3), dtype=torch.uint8)
+    halves = half(frames)
+    assert all(torch.equal(halves[i : i + 1], half(frames[i : i + 1])) for i in range(3))
+
+
+@pytest.mark.parametrize("size", [(66, 2), (4, 66), (2, 2), (0, 4), (6, 4)])
+def test_halves_must_be_even(size):
+    height, width = size
+    message = f"half of its size is {width // 2}x{height // 2}, and S3D needs even sides"
+    with pytest.raises(ValueError, match=message):
+        half(torch.zeros((1, 2, height, width, 3), dtype=torch.uint8))
 
 
 def test_what_the_network_will_not_see(model):
-    messages = model.check_texts(["open door", "zzz open", "Door open", "?!", "dog " * 18])
+    prompts = ["open door", "zzz open", "Door open", "?!", "dog " * 18]
+    readings = model.read_texts(prompts)
+    assert [reading.unseen for reading in readings] == [
+        [],
+        ["words that the dictionary lacks, left out: zzz"],
+        [],
+        ["the dictionary has none of its words, so it says nothing"],
+        ["only its first 16 words count, cut off: dog dog"],
+    ]
+    messages = texts.warnings(prompts, readings)
     assert [len(m) for m in messages] == [0, 1, 1, 1, 1]
-    assert messages[1] == ["words that the dictionary lacks, left out: zzz"]
-    assert messages[2] == ['the same words to the network as in "open door"']
-    assert messages[3] == ["the dictionary has none of its words, so it says nothing"]
-    assert messages[4] == ["only its first 16 words count, cut off: dog dog"]
+    assert messages[2] == ['the same to the network as "open door"']
 
 
 def test_the_warning_of_same_words_is_true(model):
     """Same tokens in any order and number give the same embedding, unless no slot is left."""
     prompts = ["open door", "door open door", "open " * 15 + "door"]
-    messages = model.check_texts(prompts)
+    messages = texts.warnings(prompts, model.read_texts(prompts))
     assert [bool(m) for m in messages] == [False, True, False]
-    embeddings = model.embed_texts(prompts)
+    with torch.inference_mode():
+        embeddings = model.embed_texts(prompts)
     assert (embeddings[0] == embeddings[1]).all()
     assert (embeddings[0] != embeddings[2]).any()
+
+
+def test_a_reading_is_what_the_embedding_depends_on(model):
+    """Also of prompts that are read apart from each other, as those that are kept are."""
+    tokens = [model.read_texts([prompt])[0].tokens for prompt in ("open door", "Door, open!")]
+    assert tokens[0] == tokens[1] and all(type(token) is int for token in tokens[0])
+
+
+def test_networks_are_loaded_when_they_are_asked(small_weights, monkeypatch):
+    model = S3DModel(small_weights / "weights.pth", device="cpu")
+    assert {"network", "video_network", "text_network"}.isdisjoint(vars(model))
+    monkeypatch.setattr(S3DModel, "video_network", None)
+    model.embed_texts(["open door"])
+    assert "network" in vars(model)
+
+
+def test_wrong_files_are_told_of_when_they_are_asked(small_weights, tmp_path):
+    """Files that are not there, at once: they have no hash."""
+    torch.save({"fc.weight": torch.zeros(512, 1024)}, tmp_path / "w.pth")
+    model = S3DModel(tmp_path / "w.pth", small_weights / "s3d_dict.npy", device="cpu")
+    for _ in range(2):
+        with pytest.raises(WeightsError, match=r"w\.pth does not fit S3D"):
+            _ = model.video_network
+    with pytest.raises(WeightsError, match=r"none\.pth does not exist"):
+        S3DModel(tmp_path / "none.pth", device="cpu")
+
+
+def test_text_and_video_networks_leave_each_other_alone(small_weights, clip_paths):
+    """Whichever is made first, and whatever the videos are calculated in."""
+    path, answers = small_weights / "weights.pth", []
+    for precision, names in (
+        ("float32", ("text_network", "video_network")),
+        ("float32", ("video_network", "text_network")),
+        ("bfloat16", ("video_network", "text_network")),
+    ):
+        model = S3DModel(path, device="cpu", n_frames=2, size=200, precision=precision)
+        _ = [getattr(model, name) for name in names]
+        answers.append(model.similarity(clip_paths[:1], ["open door", "cut tomato"]))
+    assert (answers[0] == answers[1]).all()
+    assert 0 < np.abs(answers[2] - answers[0]).max() < 0.005
 
 
 @pytest.mark.parametrize("kind", ["old", "new", "safetensors"])
@@ -135,7 +205,7 @@ def test_weights_that_are_no_numbers(small_weights, tmp_path):
 
 def test_a_missing_or_wrong_dictionary(small_weights, tmp_path):
     shutil.copy(small_weights / "weights.pth", tmp_path / "w.pth")
-    with pytest.raises(WeightsError, match=r"s3d_dict\.npy: no such dictionary\.\n.*published at"):
+    with pytest.raises(WeightsError, match=r"s3d_dict\.npy does not exist\.\n.*published at"):
         S3DModel.load(tmp_path / "w.pth")
     (tmp_path / "s3d_dict.npy").write_text("words")
     with pytest.raises(WeightsError, match=r"s3d_dict\.npy: not a dictionary"):
@@ -254,7 +324,16 @@ def test_given_paths_are_never_downloaded(server, capsys):
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
     out = tmp_path_factory.mktemp("out")
-    command = [sys.executable, "s3d_evaluator.py", "--demo", "-o", out, "--device", "cpu"]
+    command = [
+        sys.executable,
+        "s3d_evaluator.py",
+        "--demo",
+        "-o",
+        out,
+        "--device",
+        "cpu",
+        "--no-cache",
+    ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"{out / 'demo.png'}\n"

@@ -10,7 +10,6 @@ ROOT = Path(__file__).parent.parent
 CONDA_NAMES = {
     "huggingface-hub": "huggingface_hub",
     "matplotlib": "matplotlib-base",
-    "seaborn": "seaborn-base",
     "torch": "pytorch",
 }
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import viclip
-from texts import unseen
+from texts import Reading, read, warnings
 
 END = 1
 
@@ -21,8 +21,24 @@ def letters(texts, context):
     return torch.tensor(rows)
 
 
+def unseen(prompts, tokenize, context):
+    return [reading.unseen for reading in read(prompts, tokenize, context)]
+
+
+def warned(prompts, tokenize, context):
+    return warnings(prompts, read(prompts, tokenize, context))
+
+
 def test_what_fits_is_seen_whole():
     assert unseen(["abc de", "abcdefg", ""], letters, 8) == [[], [], []]
+
+
+def test_tokens_are_those_that_the_network_gets():
+    assert read(["Ab c", ""], letters, 5) == [
+        *(Reading([97, 98, 99, END, 0], []), Reading([END, 0, 0, 0, 0], []))
+    ]
+    (reading,) = read(["abcdef"], letters, 5)
+    assert reading.tokens == [97, 98, 99, 100, END]
 
 
 def test_cut_between_words():
@@ -38,9 +54,17 @@ def test_cut_within_a_word():
 
 
 def test_the_same_to_the_network():
-    warnings = unseen(["ab c", "x", "A  b C", "ab c"], letters, 8)
-    same = 'the same tokens to the network as in "ab c"'
-    assert warnings == [[], [], [same], [same]]
+    same = 'the same to the network as "ab c"'
+    prompts = ["ab c", "x", "A  b C", "ab c"]
+    assert warned(prompts, letters, 8) == [[], [], [same], [same]]
+    assert unseen(prompts, letters, 8) == [[], [], [], []]
+
+
+def test_warnings_leave_the_readings_as_they_are():
+    """They may be in the cache by then, where another run has other prompts before them."""
+    readings = [Reading([1], []), Reading([1], ["cut"])]
+    assert warnings(["a", "b"], readings) == [[], ["cut", 'the same to the network as "a"']]
+    assert readings == [Reading([1], []), Reading([1], ["cut"])]
 
 
 @given(st.lists(st.text(alphabet="abc ", max_size=20), max_size=5), st.integers(2, 12))
@@ -52,12 +76,12 @@ def test_a_prompt_is_cut_exactly_if_it_is_too_long(prompts, context):
 
 def test_clip_tokens():
     room = "a " * (viclip.CONTEXT - 2)  # beside the begin and the end
-    warnings = unseen([room, room + "dog", room[2:] + "supercalifragilistic"], viclip.tokenize, 32)
-    assert warnings == [
+    prompts = [room, room + "dog", room[2:] + "supercalifragilistic"]
+    assert warned(prompts, viclip.tokenize, 32) == [
         [],
         [
             "longer than the network's 32 tokens, cut off: dog",
-            f'the same tokens to the network as in "{room}"',
+            f'the same to the network as "{room}"',
         ],
         ["longer than the network's 32 tokens, cut within: supercalifragilistic"],
     ]

@@ -1,6 +1,7 @@
 """ViCLIP behind its command and behind its Python interface."""
 
 import json
+import shutil
 import subprocess
 import sys
 from functools import partial
@@ -14,10 +15,12 @@ import recipe
 import runs
 import torch
 import torch.nn.functional as F
+from conftest import write
 from runs import PROMPTS, ROOT, TRAJECTORIES, read_numbers
 
+from embedding import normalized
 from viclip import ViCLIP, interpolate_time
-from viclip_evaluator import CHECKPOINT, ViCLIPModel
+from viclip_evaluator import CHECKPOINT, MEAN, STD, ViCLIPModel
 from videos import read_clip
 from weights import WeightsError, sha256
 
@@ -50,7 +53,7 @@ def test_order_and_batch_size_change_nothing(project, viclip_weights):
     assert evaluate_here(*small(viclip_weights)) == 0
     before = read_numbers("out/exp")
     Path("trajectories.txt").write_text("\n".join(map(str, TRAJECTORIES[::-1])))
-    assert evaluate_here(*small(viclip_weights), "--batch-size", 2) == 0
+    assert evaluate_here(*small(viclip_weights), "--batch-size", 2, "--no-cache") == 0
     after = read_numbers("out/exp")
     assert after[1] == before[1][::-1]
     assert after[2] == pytest.approx(before[2][::-1], abs=1e-5)
@@ -75,10 +78,34 @@ def test_similarity_is_that_of_the_bare_network(viclip_weights):
 
 
 def test_pixels_are_not_clipped():
-    video = ViCLIPModel().prepare(np.full((1, 224, 224, 3), [0, 128, 255], np.uint8))
-    assert video.shape == (1, 3, 224, 224) and video.dtype == torch.float32
+    frames = torch.tensor([0, 128, 255], dtype=torch.uint8).expand(2, 1, 224, 224, 3)
+    video = normalized(frames, MEAN, STD)
+    assert video.shape == (2, 1, 3, 224, 224) and video.dtype == torch.float32
     expected = [-0.485 / 0.229, (128 / 255 - 0.456) / 0.224, (1 - 0.406) / 0.225]
-    assert video[0, :, 0, 0].tolist() == pytest.approx(expected)
+    assert video[1, 0, :, 0, 0].tolist() == pytest.approx(expected)
+
+
+def test_a_second_run_needs_neither_torch_nor_a_decoder(project, viclip_weights):
+    Path("prompts.txt").write_text("a dog\n" + "very " * 40 + "fast dog\n")
+    assert evaluate_here(*small(viclip_weights)) == 0
+    before = Path("out/exp/similarities.csv").read_bytes()
+    for name in ("torch", "av", "open_clip"):
+        write(project / f"shadow/{name}.py", f"raise RuntimeError('{name} was imported')")
+    shutil.rmtree("out")
+    shadow = {"PYTHONPATH": str(project / "shadow")}
+    done = evaluate(*small(viclip_weights), **shadow)
+    assert (done.returncode, done.stdout) == (0, "out/exp.png\n"), done.stderr
+    assert Path("out/exp/similarities.csv").read_bytes() == before
+    assert "longer than the network's 32 tokens, cut off: " in done.stderr
+    done = evaluate(*small(viclip_weights), "--no-cache", **shadow)
+    assert "torch was imported" in done.stderr
+
+
+def test_what_weights_do_not_give_is_said_whatever_is_kept(project, viclip_weights, capsys):
+    assert evaluate_here(*small(viclip_weights)) == 0
+    plain = [argument for argument in small(viclip_weights) if argument != "--interpolate-time"]
+    assert evaluate_here(*plain) == 2
+    assert "was trained with 8 frames, and --n-frames asks for 2" in capsys.readouterr().err
 
 
 def test_prompts_that_are_cut_are_named(project, viclip_weights, capsys):

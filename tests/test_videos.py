@@ -546,7 +546,7 @@ def test_a_file_cut_off_anywhere_is_used_up_to_there(whole, extension, part, n):
     if extension in ("ts", "gif"):  # these do not say where they should have ended
         same = [s for s, i in zip(same, clip.indices) if i < clip.length - 1]
     else:
-        assert str(path) in clip.warning and f"first {clip.length} " in clip.warning
+        assert f"first {clip.length} " in clip.warning
     assert all(same)
 
 
@@ -569,7 +569,7 @@ def test_a_file_with_wrong_bytes_gives_a_clip_or_an_error(whole, extension, chan
         assert str(error).startswith(str(path))
         return
     assert clip.frames.shape[0] == 8 and clip.frames.shape[-1] == 3
-    assert clip.warning is None or clip.warning.startswith(str(path))
+    assert clip.warning is None or clip.warning.startswith("damaged (")
 
 
 def write_broken(path, bad, **options):
@@ -592,7 +592,7 @@ def test_a_broken_packet_ends_the_video_with_a_warning(bad, tmp_path, capfd):
     write_broken(path, bad, bf="0", g="8")
     clip = read_clip(path, 30, "half")
     assert clip.length == bad
-    assert clip.warning.startswith(f"{path}: damaged (")
+    assert clip.warning.startswith("damaged (")
     assert clip.warning.endswith(f"only the first {bad} of 30 frames could be read")
     assert [frame_number(f) for f in clip.frames] == sample_indices(bad, 30).tolist()
     assert capfd.readouterr() == ("", "")

@@ -1,0 +1,174 @@
+"""Whole runs from the command line: against a plain script of the same job, again with what is
+kept, and how they grow with the number of trajectories."""
+
+import json
+import sys
+import time
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from decoding import make_trajectories
+from measuring import ROOT, Row, compared, limited, run
+
+from devices import n_cores, split_work
+from embedding import embed_batch, embed_trajectories, prepare_thread
+from s3d_evaluator import DEMO, S3DModel
+from videos import read_clips
+
+CHECKPOINT, DICTIONARY = DEMO["model_checkpoint_path"], DEMO["dict_path"]
+PROMPTS = DEMO["prompts_path"]
+
+# What people write today: all of every video, all videos in one batch. It is given the weights, the
+# dictionary, the list of trajectories and the list of prompts.
+PLAIN = """
+import os, resource, sys  # to end with a message, not with the machine's other processes
+memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+resource.setrlimit(resource.RLIMIT_AS, (memory * 9 // 10,) * 2)
+
+import imageio.v3 as iio, matplotlib.pyplot as plt, torch, torch.nn.functional as F
+from s3dg import S3D
+from weights import load_state_dict
+
+weights, dictionary, trajectories, prompts, picture = sys.argv[1:]
+net = S3D(dictionary, 512)
+net.load_state_dict(load_state_dict(weights))
+net.eval()
+videos = []
+for line in open(trajectories).read().splitlines():
+    video = iio.imread(line, plugin="pyav")
+    video = video[[i * len(video) // 32 for i in range(32)]]
+    video = torch.from_numpy(video).permute(0, 3, 1, 2).float() / 255
+    video = F.interpolate(video, (224, 224), mode="bicubic").clamp(0, 1)
+    videos.append(video.transpose(0, 1))
+texts = [p for p in open(prompts).read().splitlines() if p and p[0] not in "#["]
+with torch.no_grad():
+    a = net(torch.stack(videos))["video_embedding"]
+    b = net.text_module(texts)["text_embedding"]
+plt.imshow(F.cosine_similarity(a[:, None], b[None], dim=2))
+plt.savefig(picture)
+"""
+
+
+def rows(folder: Path, quick: bool) -> Iterator[Row]:
+    print("whole runs", file=sys.stderr)
+    n = 16 if quick else 64
+    listed = make_trajectories(folder / "trajectories", n)
+
+    ours = evaluate(folder, listed, "--no-cache")
+    plain = run_plain(folder, listed)
+    assert plain.status == 0, plain.stderr
+    name = f"{n} trajectories, nothing kept"
+    yield compared(name, ours.seconds, plain.seconds, None if quick else 3)
+    memory = f"{plain.peak / 1e9:.3g} GB"
+    yield limited(f"{n} trajectories: peak memory", ours.peak / 1e9, 2, "GB", memory)
+    told = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in times(folder).items())
+    yield Row(f"{n} trajectories: where the time goes", told)
+    yield from overlap_rows(listed)
+    yield from kept_rows(folder, listed)
+    yield from start_rows()
+    if not quick:
+        yield from growth_rows(folder, n)
+
+
+def evaluate(folder: Path, listed: Path, *arguments, prompts=PROMPTS):
+    lists = ["-t", listed, "-p", prompts, "-e", "run", "-o", folder / "out"]
+    weights = ["--model-checkpoint-path", CHECKPOINT, "--dict-path", DICTIONARY]
+    done = run("s3d_evaluator.py", *lists, *weights, "--device", "cpu", *arguments)
+    assert done.status == 0, done.stderr
+    return done
+
+
+def run_plain(folder: Path, listed: Path):
+    return run("-c", PLAIN, CHECKPOINT, DICTIONARY, listed, PROMPTS, folder / "plain.png")
+
+
+def times(folder: Path) -> dict[str, float]:
+    """Where the time of the last run went, in seconds."""
+    return json.loads((folder / "out/run/run.json").read_text(encoding="utf-8"))["seconds"]
+
+
+def overlap_rows(listed: Path) -> Iterator[Row]:
+    """Videos and network at the same time: the work of both is shared by the cores."""
+    paths = listed.read_text().splitlines()
+    model = S3DModel.load(ROOT / CHECKPOINT, ROOT / DICTIONARY, device="cpu")
+    (clip,) = read_clips(paths[:1], model.n_frames, model.resize, model.size)
+    for _ in range(2):  # the first is for warming up
+        decode = cpu_seconds(lambda: deque(read_clips(paths, 32, model.resize, model.size), 0))
+        network = cpu_seconds(lambda: threaded(model, clip, len(paths)))
+        start, work = time.perf_counter(), time.process_time()
+        deque(embed_trajectories(model, paths), 0)
+        seconds, work = time.perf_counter() - start, time.process_time() - work
+    least, n = (decode + network) / n_cores(), len(paths)
+    yield limited(f"{n} trajectories: time, over the work of all cores", seconds / least, 1.1, "")
+    busy = work / seconds / n_cores()
+    yield Row(f"{n} trajectories: cores busy", f"{busy:.0%}", "", None, ">= 90 %", busy >= 0.9)
+    told = f"videos {decode:.1f} s, network {network:.1f} s"
+    yield Row(f"{n} trajectories: work of one core", told)
+
+
+def cpu_seconds(function) -> float:
+    start = time.process_time()
+    function()
+    return time.process_time() - start
+
+
+def threaded(model, clip, n: int) -> None:
+    """The network alone, as embed_trajectories uses it."""
+    n_batches, n_threads = split_work(model.device)
+    with ThreadPoolExecutor(
+        n_batches, initializer=prepare_thread, initargs=(model, n_threads)
+    ) as pool:
+        deque(pool.map(lambda _: embed_batch(model, [("", clip)]), range(n)), 0)
+
+
+def kept_rows(folder: Path, listed: Path) -> Iterator[Row]:
+    """Again, with what the first run kept."""
+    more = folder / "more_prompts.txt"
+    text = (ROOT / PROMPTS).read_text(encoding="utf-8")
+    flat = [line for line in text.splitlines() if line and line[0] not in "#["]
+    (folder / "prompts.txt").write_text("\n".join(flat))
+    cache = ["--cache-dir", folder / "cache"]
+    fresh = evaluate(folder, listed, *cache, prompts=folder / "prompts.txt")
+    n = len(listed.read_text().splitlines())
+    least = {"prompts": [], "all": []}
+    for turn in range(3):
+        more.write_text("\n".join([*flat, f"a cheetah takes {turn + 2} steps"]))
+        least["prompts"].append(evaluate(folder, listed, *cache, prompts=more).seconds)
+        least["all"].append(evaluate(folder, listed, *cache, prompts=more).seconds)
+    before = f"{fresh.seconds:.3g} s"
+    yield limited(f"{n} trajectories kept, a new prompt", min(least["prompts"]), 3, "s", before)
+    yield limited(f"{n} trajectories and all prompts kept", min(least["all"]), 1.5, "s", before)
+
+
+def start_rows() -> Iterator[Row]:
+    def least(*command):
+        return min(run(*command).seconds for _ in range(3))
+
+    yield limited("--help", least("s3d_evaluator.py", "--help"), 0.2)
+    wrong = ["-t", "no.txt", "-p", "no.txt", "-e", "run"]
+    yield limited("errors of input", least("s3d_evaluator.py", *wrong), 0.5)
+    ours, torch = least("-c", "import s3dg"), least("-c", "import torch")
+    yield compared("import s3dg, against import torch", ours, torch)
+
+
+def growth_rows(folder: Path, n: int) -> Iterator[Row]:
+    """More trajectories: as fast for each, in the same memory."""
+    each = {}
+    for more in (n, 256, 1000):
+        listed = make_trajectories(folder / "trajectories", more)
+        done = evaluate(folder, listed, "--no-cache")
+        each[more] = times(folder)["videos"] / more
+        yield limited(f"{more} trajectories: peak memory", done.peak / 1e9, 2, "GB")
+    texts = f"{each[1000]:.3g} s", f"{each[n]:.3g} s"
+    change = each[1000] / each[n] - 1
+    name = f"each of 1000 trajectories, against each of {n}"
+    yield Row(name, *texts, each[n] / each[1000], "within 5 %", abs(change) <= 0.05)
+    for more in (128, 256):
+        listed = make_trajectories(folder / "trajectories", more)
+        plain = run_plain(folder, listed)
+        told = f"{plain.peak / 1e9:.3g} GB"
+        if plain.status:
+            told += f", and fails: {' '.join(plain.stderr.split())[-100:]}"
+        yield Row(f"{more} trajectories, the plain script: peak memory", "", told)

@@ -1,0 +1,623 @@
+"""The cache: what was put comes back exactly, or not at all; and nothing stops a run."""
+
+import hashlib
+import io
+import multiprocessing
+import os
+import pickle
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import write
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+import cache
+from cache import Cache, decode, default_folder, encode
+
+VECTOR = np.array([1 / 3, -0.0, np.nan, np.inf, -np.inf, 1e-45], np.float32)
+KEY = {"video": "ab12", "frames": [0, 3, 6], "size": None}
+ENTRY = {"embedding": VECTOR, "length": 96, "warnings": ["開 \udcff"]}
+
+TEXT = st.text(st.characters(exclude_categories=()))  # lone surrogates too
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | TEXT,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4),
+    max_leaves=8,
+)
+KEYS = st.dictionaries(TEXT, JSON, max_size=4)
+VECTORS = arrays(np.uint32, st.integers(0, 40)).map(lambda bits: bits.view(np.float32))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def later(monkeypatch):
+    """Whatever file a test has made was made a while ago."""
+    monkeypatch.setattr(cache, "time_ns", lambda: now() + 60_000_000_000)
+
+
+now = cache.time_ns
+
+
+@pytest.fixture
+def hashed(monkeypatch):
+    """The files that were read to be hashed, as they are."""
+    names, file_digest = [], hashlib.file_digest
+
+    def watched(file, algorithm):
+        names.append(Path(file.name).name)
+        return file_digest(file, algorithm)
+
+    monkeypatch.setattr(hashlib, "file_digest", watched)
+    return names
+
+
+def same(found, entry):
+    """Whether two entries are equal, and their vectors bit by bit."""
+    if found is None or found.keys() != entry.keys():
+        return False
+    for name, value in entry.items():
+        if isinstance(value, np.ndarray):
+            other = found.pop(name)
+            if (other.dtype, other.tobytes()) != (np.float32, value.tobytes()):
+                return False
+            assert other.flags.writeable and other.shape == value.shape
+    return found == {name: entry[name] for name in found}
+
+
+def files(folder):
+    return sorted(path for path in Path(folder).rglob("*") if path.is_file())
+
+
+def put_at(store, number, when, kind="videos"):
+    """Puts an entry of a block or two, last used at a time in seconds; its path."""
+    before = set(files(store.folder))
+    store.put(kind, {"number": number}, {"embedding": np.full(900, number, np.float32)})
+    (path,) = set(files(store.folder)) - before
+    os.utime(path, (when, when))
+    return path
+
+
+# What is kept.
+
+
+def test_what_was_put_comes_back_in_another_run(folder):
+    Cache(folder).put("videos", KEY, ENTRY)
+    store = Cache(str(folder))
+    assert same(store.get("videos", KEY), ENTRY)
+    (path,) = files(folder)
+    assert path.relative_to(folder).parts[:2] == ("videos", path.name[:2])
+    assert store.problem is None
+
+
+def test_a_second_put_replaces_the_first(folder):
+    store = Cache(folder)
+    store.put("videos", KEY, {"embedding": VECTOR})
+    store.put("videos", KEY, ENTRY)
+    assert same(store.get("videos", KEY), ENTRY) and len(files(folder)) == 1
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(key=KEYS, values=KEYS, vector=VECTORS)
+@example(key={"path": "\udcff\ud83d\ude00"}, values={"float32": "\ud83d\ude00"}, vector=VECTOR)
+def test_round_trip(tmp_path, key, values, vector):
+    entry = values | {"embedding": vector}
+    Cache(tmp_path).put("videos", key, entry)
+    assert same(Cache(tmp_path).get("videos", key), entry)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ({}, {"a": None}),
+        ({"n": 1}, {"n": True}),
+        ({"n": 1}, {"n": 1.0}),
+        ({"n": 1}, {"n": "1"}),
+        ({"n": [1, 2]}, {"n": [2, 1]}),
+        ({"a": "b"}, {"a": {"b": None}}),
+        ({"path": "\udcff"}, {"path": "\xff"}),
+        ({"path": "\udcff"}, {"path": "\\udcff"}),
+        ({"path": "\ud83d\ude00"}, {"path": "\U0001f600"}),
+    ],
+)
+def test_other_keys_have_other_entries(folder, first, second):
+    store = Cache(folder)
+    store.put("videos", first, {"number": 1})
+    store.put("videos", second, {"number": 2})
+    assert store.get("videos", first) == {"number": 1}
+    assert store.get("videos", second) == {"number": 2}
+
+
+def test_the_order_of_a_key_is_nothing(folder):
+    Cache(folder).put("videos", {"a": 1, "b": {"c": 2, "d": 3}}, ENTRY)
+    assert same(Cache(folder).get("videos", {"b": {"d": 3, "c": 2}, "a": 1}), ENTRY)
+
+
+def test_nothing_is_found_under_another_kind_or_key(folder):
+    store = Cache(folder)
+    store.put("videos", KEY, ENTRY)
+    assert store.get("prompts", KEY) is None
+    assert store.get("videos", KEY | {"size": 224}) is None
+    assert store.problem is None
+
+
+@pytest.mark.parametrize(
+    "value",
+    [VECTOR.astype(np.float64), VECTOR[None], VECTOR[0], b"bytes", {"deeper": VECTOR}, {1, 2}],
+)
+def test_what_cannot_be_kept_exactly_is_refused(folder, value):
+    with pytest.raises(TypeError):
+        Cache(folder).put("videos", KEY, {"embedding": value})
+    assert not files(folder.parent)
+
+
+def test_without_a_folder_nothing_is_kept(in_empty_folder, later, hashed):
+    store = Cache(None)
+    store.put("videos", KEY, ENTRY)
+    assert store.get("videos", KEY) is None
+    path = write("a.mp4", "content")
+    for _ in range(2):
+        assert store.digest(path, "sha256") == hashlib.sha256(b"content").hexdigest()
+    store.prune()
+    assert hashed == ["a.mp4"] * 2 and files(".") == [Path("a.mp4")] and store.problem is None
+
+
+def test_a_folder_is_where_it_was_named_even_after_chdir(in_empty_folder):
+    store = Cache("kept")
+    store.put("videos", KEY, ENTRY)
+    Path("elsewhere").mkdir()
+    os.chdir("elsewhere")
+    assert same(store.get("videos", KEY), ENTRY)
+
+
+def test_the_default_folder_is_the_platforms(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert default_folder().name in ("trajectory-heatmaps", "Cache")
+    assert "trajectory-heatmaps" in default_folder().parts and not list(tmp_path.iterdir())
+
+
+# What is damaged.
+
+
+def test_damage_at_any_byte_is_noticed():
+    content = encode(ENTRY)
+    assert same(decode(content), ENTRY)
+    for at in range(len(content)):
+        assert decode(content[:at]) is None, at
+        for bit in range(8):
+            flipped = bytes([content[at] ^ 1 << bit])
+            assert decode(content[:at] + flipped + content[at + 1 :]) is None, (at, bit)
+    for more in (b"\0", b"\n", b" ", content):
+        assert decode(content + more) is None
+
+
+class Trap:
+    def __reduce__(self):
+        return exec, ("raise SystemExit('executed')",)
+
+
+def sealed(rest):
+    """Something else with the right checksum."""
+    return cache.checksum(rest).encode() + b"\n" + rest
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\n",
+        b"\0" * 500,
+        pickle.dumps(Trap()),
+        sealed(b""),
+        sealed(pickle.dumps(Trap())),
+        sealed(b"[]"),
+        sealed(b"[1, 2]"),
+        sealed(b"[{}, {}, {}]"),
+        sealed(b'[{}, {"embedding": "AAA="}]'),
+        sealed(b'[{}, {"embedding": [1]}]'),
+        sealed(b"[" * 100_000),
+        sealed(b'"\xff"'),
+        encode(ENTRY)[:-1],
+        encode(ENTRY).replace(b"\n", b"\r\n"),
+    ],
+)
+def test_a_damaged_or_foreign_entry_is_as_if_it_were_not_there(folder, content):
+    store = Cache(folder)
+    store.put("videos", KEY, ENTRY)
+    (path,) = files(folder)
+    path.write_bytes(content)
+    assert store.get("videos", KEY) is None
+    store.put("videos", KEY, ENTRY)
+    assert same(store.get("videos", KEY), ENTRY) and files(folder) == [path]
+    assert store.problem is None
+
+
+# Many at once.
+
+
+def use(folder, seed, start):
+    """What a process does to the folder that it shares with others. Raises if it finds anything
+    but what belongs under a key."""
+    chance = random.Random(seed)
+    store = Cache(folder, max_bytes=5 * 8192)  # of 12 entries: they are pruned all the time
+    found = 0
+    start.wait()
+    for _ in range(400):
+        number = chance.randrange(12)
+        entry = {"number": number, "embedding": np.full(1000, number, np.float32)}
+        match chance.randrange(4):
+            case 0 | 1:
+                got = store.get("videos", {"number": number})
+                assert got is None or same(got, entry), number
+                found += got is not None
+            case 2:
+                store.put("videos", {"number": number}, entry)
+            case 3:
+                store.prune()
+    assert store.problem is None, store.problem
+    assert found, "nothing was ever found"
+
+
+def test_processes_that_share_a_folder_do_not_disturb_each_other(folder):
+    context = multiprocessing.get_context("spawn")
+    start = context.Barrier(4)
+    processes = [context.Process(target=use, args=(folder, seed, start)) for seed in range(4)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0] * 4
+    assert all(path.suffix == ".entry" for path in files(folder))
+
+
+@pytest.mark.parametrize("victim", ["folder", "temporary"])
+def test_a_folder_that_is_removed_meanwhile(folder, monkeypatch, victim):
+    store, replace = Cache(folder), os.replace
+
+    def gone(source, target):
+        Path(source).unlink()
+        if victim == "folder":
+            Path(source).parent.rmdir()
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", gone)
+    store.put("videos", KEY, ENTRY)
+    assert store.get("videos", KEY) is None and store.problem is None and not files(folder)
+    monkeypatch.undo()
+    store.put("videos", KEY, ENTRY)
+    assert same(store.get("videos", KEY), ENTRY)
+
+
+def test_an_entry_that_vanishes_while_it_is_pruned(folder, monkeypatch):
+    store = Cache(folder, max_bytes=3 * 8192)
+    paths = [put_at(store, number, when=number) for number in range(6)]
+    unlink = os.unlink
+
+    def late(path):
+        unlink(path)
+        unlink(path)
+
+    monkeypatch.setattr(os, "unlink", late)
+    store.prune()
+    # One that another process has removed counts as removed.
+    assert files(folder) == sorted(paths[4:]) and store.problem is None
+
+
+# Pruning.
+
+
+def test_the_oldest_used_go_first_until_there_is_room(folder):
+    store = Cache(folder, max_bytes=10 * 8192)
+    paths = [put_at(store, n, when=1000 - n, kind=("videos", "prompts")[n % 2]) for n in range(12)]
+    assert {-(-path.stat().st_size // 4096) for path in paths} == {2}
+    assert store.get("prompts", {"number": 11}) is not None  # the oldest, and now the newest
+    store.prune()
+    assert files(folder) == sorted([*paths[:8], paths[11]])  # 90 %
+    assert store.problem is None
+
+
+@pytest.mark.parametrize("limit", [0, 1, 8191, 8192, 50_000, 6 * 8192 - 1, 6 * 8192, 10**9])
+def test_after_pruning_the_folder_is_no_larger_than_allowed(folder, limit):
+    store = Cache(folder, max_bytes=limit)
+    for number in range(6):
+        put_at(store, number, when=number)
+    store.prune()
+    left = len(files(folder))
+    assert left * 8192 <= limit and (left == 6) == (limit >= 6 * 8192)
+
+
+def test_a_folder_that_did_not_grow_is_not_searched(folder, monkeypatch):
+    put_at(Cache(folder), 0, when=0)
+    store = Cache(folder, max_bytes=0)
+    assert store.get("videos", {"number": 0}) is not None
+    store.prune()
+    assert len(files(folder)) == 1
+    put_at(store, 1, when=1)
+    store.prune()
+    assert not files(folder)
+    monkeypatch.setattr(cache, "files_in", None)
+    store.prune()
+
+
+def test_what_killed_writers_left_goes_after_a_day(folder):
+    store = Cache(folder)
+    path = put_at(store, 0, when=0)
+    old, new = (path.with_name(f".{path.name}.{digit * 16}.part") for digit in "01")
+    for part in (old, new):
+        part.write_bytes(b"half an ent")
+    os.utime(old, (0, 0))
+    store.prune()
+    assert files(folder) == sorted([path, new])
+
+
+def test_other_peoples_files_are_left(folder):
+    names = ["a.txt", ".git/objects/ab/" + "c" * 38, "videos/b.entry", "videos/ab/notes.entry"]
+    names += ["objects/ab/" + "c" * 38, "videos/ab/" + "c" * 40, "ab/" + "c" * 40 + ".entry"]
+    names += ["videos/ab/.notes.part", "videos/ab/deeper/" + "c" * 40 + ".entry"]
+    others = [write(folder / name, "mine") for name in names]
+    for path in others:
+        os.utime(path, (0, 0))
+    store = Cache(folder, max_bytes=0)
+    put_at(store, 0, when=0)
+    store.prune()
+    assert files(folder) == sorted(others) and store.problem is None
+
+
+# A disk that does not take it.
+
+
+def test_a_file_in_the_place_of_the_folder(folder, later):
+    write(folder, "mine")
+    path = write(folder.with_name("a.mp4"), "content")
+    for store in (Cache(folder), Cache(folder / "deeper")):
+        store.put("videos", KEY, ENTRY)
+        assert store.problem == f"{store.folder}: Not a directory"
+        assert store.get("videos", KEY) is None
+        assert store.digest(path, "sha256") == hashlib.sha256(b"content").hexdigest()
+        store.prune()
+    assert folder.read_text() == "mine"
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_that_may_only_be_read(folder, later):
+    path = write(folder.with_name("a.mp4"), "content")
+    Cache(folder).put("videos", KEY, ENTRY)
+    (entry,) = files(folder)
+    for closed in (entry.parent, entry.parent.parent, folder):
+        closed.chmod(0o500)
+    store = Cache(folder, max_bytes=0)
+    assert same(store.get("videos", KEY), ENTRY) and store.problem is None
+    assert store.digest(path, "sha256") == hashlib.sha256(b"content").hexdigest()
+    store.put("videos", KEY, {})
+    store.prune()
+    assert store.problem == f"{folder}: Permission denied"
+    assert same(store.get("videos", KEY), ENTRY)
+    for closed in (folder, entry.parent.parent, entry.parent):
+        closed.chmod(0o700)
+
+
+@pytest.mark.parametrize("step", ["makedirs", "write", "replace"])
+def test_a_full_disk(folder, monkeypatch, step):
+    store = Cache(folder)
+    if step != "makedirs":
+        store.put("videos", KEY, ENTRY)
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    class Full(io.FileIO):
+        def write(self, content):
+            super().write(content[:10])
+            full()
+
+    with monkeypatch.context() as patch:
+        if step == "write":
+            patch.setattr(cache, "open", Full, raising=False)
+        else:
+            patch.setattr(os, step, full)
+        store.put("videos", KEY, {"new": 1})
+        assert store.problem == f"{folder}: No space left on device"
+    if step == "makedirs":
+        assert not files(folder)
+    else:
+        assert same(store.get("videos", KEY), ENTRY) and len(files(folder)) == 1
+
+
+def test_the_first_problem_is_the_one_that_is_told(folder):
+    store = Cache(folder, max_bytes=0)
+    path = put_at(store, 0, when=0)
+    path.unlink()
+    path.mkdir()  # nobody can put a file in its place
+    assert store.get("videos", {"number": 0}) is None
+    first = store.problem
+    assert first.startswith(f"{folder}: ")
+    write(folder / "other")
+    store.put("other", KEY, ENTRY)
+    assert store.problem == first
+    store.prune()
+    assert path.is_dir()
+
+
+def test_what_cannot_be_removed(folder, monkeypatch):
+    store = Cache(folder, max_bytes=8192)
+    paths = [put_at(store, number, when=number) for number in range(3)]
+    unlink = os.unlink
+
+    def guarded(path):
+        if path == str(paths[0]):
+            raise PermissionError(13, "Permission denied")
+        unlink(path)
+
+    monkeypatch.setattr(os, "unlink", guarded)
+    store.prune()
+    assert store.problem == f"{folder}: Permission denied"
+    assert files(folder) == paths[:1]  # the others had to go for it
+
+
+def test_reading_does_without_the_mark_of_use(folder, monkeypatch):
+    store = Cache(folder)
+    store.put("videos", KEY, ENTRY)
+
+    def refused(*_, **__):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "utime", refused)
+    assert same(store.get("videos", KEY), ENTRY) and store.problem is None
+
+
+# The hash of a file.
+
+
+@pytest.mark.parametrize("algorithm", ["sha256", "blake2b"])
+def test_an_unchanged_file_is_read_once(folder, tmp_path, later, hashed, algorithm):
+    path = write(tmp_path / "a\udcff.mp4", "content")
+    digest = hashlib.new(algorithm, b"content").hexdigest()
+    for _ in range(2):
+        assert Cache(folder).digest(path, algorithm) == digest
+        assert Cache(folder).digest(str(path), algorithm) == digest
+    assert hashed == ["a\udcff.mp4"]
+
+
+def test_each_algorithm_has_its_own(folder, tmp_path, later, hashed):
+    path = write(tmp_path / "a.mp4", "content")
+    store = Cache(folder)
+    assert len({store.digest(path, name) for name in ("sha256", "blake2b")}) == 2
+    assert len(hashed) == 2
+    with pytest.raises(ValueError):
+        store.digest(path, "no such algorithm")
+
+
+def test_the_same_content_under_another_name(folder, tmp_path, later, hashed):
+    store = Cache(folder)
+    path = write(tmp_path / "a.mp4", "content")
+    digest = store.digest(path, "blake2b")
+    assert store.digest(write(tmp_path / "b.mp4", "content"), "blake2b") == digest
+    path.rename(tmp_path / "c.mp4")
+    assert store.digest(tmp_path / "c.mp4", "blake2b") == digest
+    assert hashed == ["a.mp4", "b.mp4", "c.mp4"]
+
+
+def test_a_path_means_another_file_from_another_folder(in_empty_folder, monkeypatch, later):
+    store = Cache("cache")
+    # Two disks may have files of the same inode and times.
+    monkeypatch.setattr(cache, "stamp", lambda file: {"mtime_ns": 1, "ctime_ns": 1})
+    first = store.digest(write("a.mp4", "content"), "sha256")
+    second = store.digest(write("elsewhere/a.mp4", "another"), "sha256")
+    assert first != second
+    os.chdir("elsewhere")
+    assert store.digest("a.mp4", "sha256") == second
+    assert store.digest("../a.mp4", "sha256") == first
+
+
+def change(path, action):
+    """Does something to a file until the file system's clock has ticked, and puts the mtime back,
+    so that nothing but the ctime tells."""
+    before = path.stat()
+    while path.stat().st_ctime_ns == before.st_ctime_ns:
+        action()
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert path.stat().st_mtime_ns == before.st_mtime_ns
+    assert path.stat().st_size == before.st_size
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no time of change")
+def test_other_content_of_the_same_size_and_mtime(folder, tmp_path, later, hashed):
+    store = Cache(folder)
+    path = write(tmp_path / "a.mp4", "content")
+    store.digest(path, "sha256")
+    change(path, lambda: path.write_bytes(b"CONTENT"))
+    assert store.digest(path, "sha256") == hashlib.sha256(b"CONTENT").hexdigest()
+    other = write(tmp_path / "b.mp4", "another")
+    os.utime(other, ns=(path.stat().st_atime_ns, path.stat().st_mtime_ns))
+    other.replace(path)
+    assert store.digest(path, "sha256") == hashlib.sha256(b"another").hexdigest()
+    assert hashed == ["a.mp4"] * 3
+
+
+def test_another_mtime(folder, tmp_path, later, hashed):
+    store = Cache(folder)
+    path = write(tmp_path / "a.mp4", "content")
+    digest = store.digest(path, "sha256")
+    os.utime(path, (1, 1))
+    assert [store.digest(path, "sha256") for _ in range(2)] == [digest] * 2
+    assert hashed == ["a.mp4"] * 2
+
+
+def test_a_file_that_changed_just_now_is_not_remembered(folder, tmp_path, monkeypatch, hashed):
+    store = Cache(folder)
+    path = write(tmp_path / "a.mp4", "content")
+    os.utime(path, (1, 1))  # as an unpacked archive has it
+    changed = path.stat().st_ctime_ns
+    for after in (-5_000_000_000, 0, 1_000_000_000, 2_000_000_000):
+        monkeypatch.setattr(cache, "time_ns", lambda after=after: changed + after)
+        store.digest(path, "sha256")
+    assert len(hashed) == 4 and not files(folder)
+    monkeypatch.setattr(cache, "time_ns", lambda: changed + 2_000_000_001)
+    store.digest(path, "sha256")
+    store.digest(path, "sha256")
+    assert len(hashed) == 5 and len(files(folder)) == 1
+    # Nor is it believed, if the clock was put back.
+    monkeypatch.setattr(cache, "time_ns", lambda: changed + 1_000_000_000)
+    store.digest(path, "sha256")
+    assert len(hashed) == 6
+
+
+def test_a_file_from_the_future_is_not_remembered(folder, tmp_path, later, hashed):
+    path = write(tmp_path / "a.mp4", "content")
+    future = now() // 10**9 + 10**6
+    os.utime(path, (future, future))
+    Cache(folder).digest(path, "sha256")
+    Cache(folder).digest(path, "sha256")
+    assert len(hashed) == 2 and not files(folder)
+
+
+def test_a_file_that_changes_while_it_is_hashed_is_not_remembered(
+    folder, tmp_path, later, monkeypatch
+):
+    path, file_digest = write(tmp_path / "a.mp4", "content"), hashlib.file_digest
+
+    def slow(file, algorithm):
+        digest = file_digest(file, algorithm)
+        with open(path, "ab") as writer:
+            writer.write(b" and more")
+        return digest
+
+    with monkeypatch.context() as patch:
+        patch.setattr(hashlib, "file_digest", slow)
+        Cache(folder).digest(path, "sha256")
+    assert not files(folder)
+    digest = hashlib.sha256(b"content and more").hexdigest()
+    assert Cache(folder).digest(path, "sha256") == digest
+
+
+def test_a_damaged_memory_of_a_hash(folder, tmp_path, later, hashed):
+    store = Cache(folder)
+    path = write(tmp_path / "a.mp4", "content")
+    digest = store.digest(path, "sha256")
+    (entry,) = files(folder)
+    for content in (b"", encode({}), entry.read_bytes()[:-1]):
+        entry.write_bytes(content)
+        assert store.digest(path, "sha256") == digest
+        assert store.digest(path, "sha256") == digest
+    assert len(hashed) == 4
+
+
+def test_files_that_cannot_be_hashed(folder, tmp_path, later):
+    store = Cache(folder)
+    with pytest.raises(FileNotFoundError, match=r"missing\.mp4"):
+        store.digest(tmp_path / "missing.mp4", "sha256")
+    with pytest.raises(OSError):
+        store.digest(tmp_path, "sha256")
+    path = write(tmp_path / "a.mp4", "content")
+    store.digest(path, "sha256")
+    path.unlink()
+    with pytest.raises(FileNotFoundError):
+        store.digest(path, "sha256")
+    assert store.problem is None

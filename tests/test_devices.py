@@ -1,0 +1,96 @@
+"""Which device, which precision, how much at once."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from runs import ROOT
+
+import devices
+from devices import DeviceError, choose_device, choose_precision, default_batch_size, split_work
+
+
+def test_devices():
+    assert choose_device("cpu") == "cpu"
+    assert choose_device("auto") in ("cpu", "cuda", "mps")
+    with pytest.raises(DeviceError, match="no such device: gpu"):
+        choose_device("gpu")
+    with pytest.raises(DeviceError, match="cuda"):
+        choose_device(f"cuda:{torch.cuda.device_count()}")
+
+
+@pytest.mark.parametrize(
+    ("has_cuda", "has_mps", "expected"),
+    [(True, False, "cuda"), (False, True, "mps"), (True, True, "cuda"), (False, False, "cpu")],
+)
+def test_the_best_there_is(monkeypatch, has_cuda, has_mps, expected):
+    monkeypatch.setattr(devices, "may_have_gpu", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: has_cuda)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: has_mps)
+    assert choose_device("auto") == expected
+    assert choose_device("cpu") == "cpu"
+    for name, is_there in (("cuda:1", has_cuda), ("mps", has_mps)):
+        if is_there:
+            assert choose_device(name) == name
+        else:
+            with pytest.raises(DeviceError, match=f"--device {name[:3]}"):
+                choose_device(name)
+    with pytest.raises(DeviceError, match="--device cuda"):
+        choose_device("cuda:2")
+
+
+def test_the_cpu_is_chosen_without_torch(tmp_path):
+    (tmp_path / "torch.py").write_text("raise RuntimeError('torch was imported')")
+    program = """
+import devices
+devices.may_have_gpu = lambda: False
+for name in ("cpu", "auto"):
+    device = devices.choose_device(name)
+    devices.choose_precision("auto", device), devices.split_work(device)
+    print(device, devices.default_batch_size(device))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.stdout, done.stderr) == ("cpu 1\ncpu 1\n", "")
+
+
+@pytest.mark.parametrize(
+    ("device", "capability", "expected"),
+    [
+        ("cpu", None, "float32"),
+        ("mps", None, "float32"),
+        ("cuda", (6, 1), "float32"),
+        ("cuda", (7, 0), "float16"),
+        ("cuda:1", (8, 6), "bfloat16"),
+        ("cuda", (9, 0), "bfloat16"),
+    ],
+)
+def test_automatic_precision(monkeypatch, device, capability, expected):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
+    assert choose_precision("auto", device) == expected
+    assert choose_precision("float32", device) == "float32"
+
+
+@pytest.mark.parametrize(("cores", "expected"), [(1, (1, 1)), (2, (2, 1)), (4, (4, 1))])
+def test_no_core_is_left_idle_and_none_has_two_threads(monkeypatch, cores, expected):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(cores), raising=False)
+    assert split_work("cpu") == expected
+
+
+@pytest.mark.parametrize("cores", [6, 8, 64, 100])
+def test_memory_for_a_few_clips_at_a_time(monkeypatch, cores):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(cores), raising=False)
+    n_batches, n_threads = split_work("cpu")
+    assert n_batches <= devices.MAX_CLIPS and cores / 2 < n_batches * n_threads <= cores
+
+
+def test_a_gpu_has_one_batch_ahead():
+    assert split_work("cuda")[0] == split_work("cuda:1")[0] == 2
+    assert default_batch_size("cuda:1") > default_batch_size("cpu") == 1
