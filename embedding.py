@@ -43,18 +43,18 @@ def embed_trajectories(
     """Yields, for each path in turn, the video's Embedded, or the videos.VideoError if it cannot be
     used. No more is in memory than the batches at work and the few videos decoded ahead of them.
     Raises OutOfMemory, weights.WeightsError."""
-    keys = [video_key(model, path, cache) for path in paths]
-    kept = [key and cache.get("videos", key) for key in keys]
-    missing = [path for path, entry in zip(paths, kept) if entry is None]
-    fresh = embed_fresh(model, missing, batch_size)
-    for path, key, entry in zip(paths, keys, kept):
+    key = video_key(model)
+    contents = [content_of(path, cache) for path in paths]
+    kept = [content and cache.get("videos", key | {"content": content}) for content in contents]
+    fresh = embed_fresh(model, [p for p, entry in zip(paths, kept) if entry is None], batch_size)
+    for path, content, entry in zip(paths, contents, kept):
         if entry is not None:
             yield Embedded(**entry)
             continue
         answer = next(fresh)
         # Only what has not changed between the look at its content and the end of its decoding.
-        if key and isinstance(answer, Embedded) and video_key(model, path, cache) == key:
-            cache.put("videos", key, answer._asdict())
+        if content and isinstance(answer, Embedded) and content_of(path, cache) == content:
+            cache.put("videos", key | {"content": content}, answer._asdict())
         yield answer
 
 
@@ -63,7 +63,8 @@ def embed_prompts(
 ) -> tuple[np.ndarray, list[Reading]]:
     """The prompts' embeddings, float32 [P, D], and how the network reads each. Raises
     weights.WeightsError."""
-    keys = [model_key(model) | {"prompt": prompt} for prompt in prompts]
+    key = model_key(model)
+    keys = [key | {"prompt": prompt} for prompt in prompts]
     kept = [cache.get("prompts", key) for key in keys]
     missing = [i for i, entry in enumerate(kept) if entry is None]
     for start in range(0, len(missing), PROMPT_BATCH):
@@ -88,21 +89,24 @@ def model_key(model) -> dict:
     }
 
 
-def video_key(model, path, cache) -> dict | None:
-    """All that a video's embedding depends on; None if it is not to be kept or cannot be read."""
-    if cache.folder is None:
-        return None
-    try:
-        content = cache.digest(path, "blake2b")
-    except (OSError, ValueError):
-        return None  # reading the video will say what is wrong with it
+def video_key(model) -> dict:
+    """All that a video's embedding depends on but the video's content."""
     return model_key(model) | {
-        "content": content,
         "decoder": version("av"),
         "n_frames": model.n_frames,
         "precision": model.precision,
         **model.preparation,
     }
+
+
+def content_of(path, cache) -> str | None:
+    """The hash of a file's content; None if nothing is kept or the file cannot be read."""
+    if cache.folder is None:
+        return None
+    try:
+        return cache.digest(path, "blake2b")
+    except (OSError, ValueError):
+        return None  # reading the video will say what is wrong with it
 
 
 def infer(embed, *inputs) -> np.ndarray:

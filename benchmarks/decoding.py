@@ -30,9 +30,9 @@ def rows(folder: Path, quick: bool) -> Iterator[Row]:
     # Of ten minutes of 1080p decoded at once, imageio would make an array of 112 GB: its frames are
     # taken one after the other. With --quick one minute, and the same memory.
     minutes = 1 if quick else 10
-    for gap in (250,) if quick else (250, 60):
-        short = make_video(folder / f"short_{gap}.mp4", 250, 1080, 1920, gap)
-        long = lengthen(short, folder / f"long_{gap}.mp4", minutes * 60 * 30 // 250)
+    for gap in (50,) if quick else (50, 250):
+        short = make_video(folder / f"short_{gap}.mp4", gap, 1080, 1920, gap)
+        long = lengthen(short, folder / f"long_{gap}.mp4", minutes * 60 * 30 // gap)
         ours, plain = partial(read_clip, long, N_FRAMES), partial(read_one_by_one, long)
         seconds = fastest({"ours": (ours, 1)}, 1) | fastest({"plain": (plain, 1)}, 0)
         aim = None if quick else 20
@@ -108,10 +108,10 @@ def lengthen(source: Path, path: Path, times: int) -> Path:
     return path
 
 
-def make_trajectories(folder: Path, n: int, different: int = 8) -> Path:
+def make_trajectories(folder: Path, n: int) -> Path:
     """A list of n files, copies of a few videos of 120 to 200 frames; the list's path."""
     folder.mkdir(exist_ok=True)
-    videos = []
+    videos, different = [], min(8, n // 4)
     for seed in range(different):
         path = folder / f"source_{seed}.mp4"
         if not path.exists():

@@ -58,7 +58,7 @@ def s3d_rows(quick: bool) -> Iterator[Row]:
     steps["scaled, gated and joined in place too: all"] = partial(
         model.video_network, torch.from_numpy(clip.frames)[None]
     )
-    rounds = 2 if quick else 5
+    rounds = 1 if quick else 5
     with torch.inference_mode():
         seconds = fastest(
             {"plain": (partial(plain, video), 1)}

@@ -53,7 +53,7 @@ plt.savefig(picture)
 
 def rows(folder: Path, quick: bool) -> Iterator[Row]:
     print("whole runs", file=sys.stderr)
-    n = 16 if quick else 64
+    n = 8 if quick else 64
     listed = make_trajectories(folder / "trajectories", n)
 
     ours = evaluate(folder, listed, "--no-cache")
@@ -66,8 +66,8 @@ def rows(folder: Path, quick: bool) -> Iterator[Row]:
     told = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in times(folder).items())
     yield Row(f"{n} trajectories: where the time goes", told)
     yield from overlap_rows(listed)
-    yield from kept_rows(folder, listed)
-    yield from start_rows()
+    yield from kept_rows(folder, listed, 1 if quick else 3)
+    yield from start_rows(1 if quick else 5)
     if not quick:
         yield from growth_rows(folder, n)
 
@@ -91,12 +91,12 @@ def times(folder: Path) -> dict[str, float]:
 
 def overlap_rows(listed: Path) -> Iterator[Row]:
     """Videos and network at the same time: the work of both is shared by the cores."""
-    paths = listed.read_text().splitlines()
+    listed = listed.read_text().splitlines()
     model = S3DModel.load(ROOT / CHECKPOINT, ROOT / DICTIONARY, device="cpu")
-    (clip,) = read_clips(paths[:1], model.n_frames, model.resize, model.size)
-    for _ in range(2):  # the first is for warming up
-        decode = cpu_seconds(lambda: deque(read_clips(paths, 32, model.resize, model.size), 0))
-        network = cpu_seconds(lambda: threaded(model, clip, len(paths)))
+    (clip,) = read_clips(listed[:1], model.n_frames, model.resize, model.size)
+    for paths in (listed[:4], listed):  # the first is for warming up
+        decode = cpu_seconds(videos_alone, model, paths)
+        network = cpu_seconds(network_alone, model, clip, len(paths))
         start, work = time.perf_counter(), time.process_time()
         deque(embed_trajectories(model, paths), 0)
         seconds, work = time.perf_counter() - start, time.process_time() - work
@@ -108,14 +108,17 @@ def overlap_rows(listed: Path) -> Iterator[Row]:
     yield Row(f"{n} trajectories: work of one core", told)
 
 
-def cpu_seconds(function) -> float:
+def cpu_seconds(function, *arguments) -> float:
     start = time.process_time()
-    function()
+    function(*arguments)
     return time.process_time() - start
 
 
-def threaded(model, clip, n: int) -> None:
-    """The network alone, as embed_trajectories uses it."""
+def videos_alone(model, paths) -> None:
+    deque(read_clips(paths, model.n_frames, model.resize, model.size), 0)
+
+
+def network_alone(model, clip, n: int) -> None:
     n_batches, n_threads = split_work(model.device)
     with ThreadPoolExecutor(
         n_batches, initializer=prepare_thread, initargs=(model, n_threads)
@@ -123,7 +126,7 @@ def threaded(model, clip, n: int) -> None:
         deque(pool.map(lambda _: embed_batch(model, [("", clip)]), range(n)), 0)
 
 
-def kept_rows(folder: Path, listed: Path) -> Iterator[Row]:
+def kept_rows(folder: Path, listed: Path, rounds: int) -> Iterator[Row]:
     """Again, with what the first run kept."""
     more = folder / "more_prompts.txt"
     text = (ROOT / PROMPTS).read_text(encoding="utf-8")
@@ -133,7 +136,7 @@ def kept_rows(folder: Path, listed: Path) -> Iterator[Row]:
     fresh = evaluate(folder, listed, *cache, prompts=folder / "prompts.txt")
     n = len(listed.read_text().splitlines())
     least = {"prompts": [], "all": []}
-    for turn in range(3):
+    for turn in range(rounds):
         more.write_text("\n".join([*flat, f"a cheetah takes {turn + 2} steps"]))
         least["prompts"].append(evaluate(folder, listed, *cache, prompts=more).seconds)
         least["all"].append(evaluate(folder, listed, *cache, prompts=more).seconds)
@@ -142,9 +145,9 @@ def kept_rows(folder: Path, listed: Path) -> Iterator[Row]:
     yield limited(f"{n} trajectories and all prompts kept", min(least["all"]), 1.5, "s", before)
 
 
-def start_rows() -> Iterator[Row]:
+def start_rows(rounds: int) -> Iterator[Row]:
     def least(*command):
-        return min(run(*command).seconds for _ in range(3))
+        return min(run(*command).seconds for _ in range(rounds))
 
     yield limited("--help", least("s3d_evaluator.py", "--help"), 0.2)
     wrong = ["-t", "no.txt", "-p", "no.txt", "-e", "run"]
@@ -165,10 +168,8 @@ def growth_rows(folder: Path, n: int) -> Iterator[Row]:
     change = each[1000] / each[n] - 1
     name = f"each of 1000 trajectories, against each of {n}"
     yield Row(name, *texts, each[n] / each[1000], "within 5 %", abs(change) <= 0.05)
-    for more in (128, 256):
-        listed = make_trajectories(folder / "trajectories", more)
-        plain = run_plain(folder, listed)
-        told = f"{plain.peak / 1e9:.3g} GB"
-        if plain.status:
-            told += f", and fails: {' '.join(plain.stderr.split())[-100:]}"
-        yield Row(f"{more} trajectories, the plain script: peak memory", "", told)
+    plain = run_plain(folder, make_trajectories(folder / "trajectories", 2 * n))
+    told = f"{plain.peak / 1e9:.3g} GB"
+    if plain.status:
+        told += f", and fails: {' '.join(plain.stderr.split())[-100:]}"
+    yield Row(f"{2 * n} trajectories, the plain script: peak memory", "", told)
