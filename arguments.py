@@ -70,8 +70,14 @@ def parse_arguments(model_class, description, argv):
     parser.add_argument(
         "--cache-dir",
         metavar="DIR",
-        help="folder where embeddings are kept for later runs, at most 2 GB, and what was used "
-        "longest ago goes first (default: trajectory-heatmaps in your folder for caches)",
+        help="folder where embeddings are kept for later runs (default: trajectory-heatmaps in "
+        "your folder for caches)",
+    )
+    parser.add_argument(
+        "--cache-size",
+        metavar="GB",
+        default="2",
+        help="what it may hold; what was used longest ago goes first (default: %(default)s)",
     )
     parser.add_argument(
         "--no-cache", action="store_true", help="compute everything now, and keep nothing"
@@ -165,12 +171,15 @@ def check_inputs(model_class, args):
 
 def check_cache(args) -> list[str]:
     """What is wrong with where embeddings shall be kept; the folder is filled in, or None."""
-    if args.no_cache:
-        return ["--cache-dir: has no meaning with --no-cache"] if args.cache_dir else []
-    if args.cache_dir is not None:
-        return wrong_folder("--cache-dir", Path(args.cache_dir))
-    args.cache_dir = str(default_folder())
-    return []
+    problems = []
+    args.cache_size = number_in(args, "cache_size", None, lambda gb: gb > 0, "above 0", problems)
+    if args.no_cache and args.cache_dir:
+        problems.append("--cache-dir: has no meaning with --no-cache")
+    elif args.cache_dir:
+        problems += wrong_folder("--cache-dir", Path(args.cache_dir))
+    elif not args.no_cache:
+        args.cache_dir = str(default_folder())
+    return problems
 
 
 def check_similarity_arguments(args) -> list[str]:
@@ -207,7 +216,7 @@ def number_in(args, name, default, is_right, what, problems):
     except ValueError:
         number = math.nan
     if not (math.isfinite(number) and is_right(number)):
-        problems.append(f"--{name} {text}: takes a number, {what}")
+        problems.append(f"--{name.replace('_', '-')} {text}: takes a number, {what}")
     return number
 
 

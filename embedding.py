@@ -7,6 +7,7 @@ neither is.
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from importlib.metadata import version
 from itertools import groupby, islice
 from pathlib import Path
@@ -24,7 +25,7 @@ PROMPT_BATCH = 256
 
 
 class OutOfMemory(Exception):
-    """A device without room for one clip; the message is meant for the user."""
+    """A device without room for the network or one clip; the message is meant for the user."""
 
 
 class Embedded(NamedTuple):
@@ -61,7 +62,7 @@ def embed_trajectories(
 def embed_prompts(
     model, prompts: list[str], cache: Cache = NO_CACHE
 ) -> tuple[np.ndarray, list[Reading]]:
-    """The prompts' embeddings, float32 [P, D], and how the network reads each. Raises
+    """The prompts' embeddings, float32 [P, D], and how the network reads each. Raises OutOfMemory,
     weights.WeightsError."""
     key = model_key(model)
     keys = [key | {"prompt": prompt} for prompt in prompts]
@@ -70,7 +71,8 @@ def embed_prompts(
     for start in range(0, len(missing), PROMPT_BATCH):
         part = missing[start : start + PROMPT_BATCH]
         texts = [prompts[i] for i in part]
-        embeddings = infer(model.embed_texts, texts)
+        with room_for("the prompts", model.device):
+            embeddings = infer(model.embed_texts, texts)
         for i, embedding, reading in zip(part, embeddings, model.read_texts(texts)):
             kept[i] = {"embedding": embedding, **reading._asdict()}
             cache.put("prompts", keys[i], kept[i])
@@ -121,7 +123,8 @@ def embed_fresh(model, paths, batch_size):
     """Yields each path's Embedded or VideoError, decoded and calculated now."""
     from videos import read_clips
 
-    _ = model.video_network  # loaded here, before several threads ask for it
+    with room_for("the network", model.device):
+        _ = model.video_network  # loaded here, before several threads ask for it
     batch_size = batch_size or default_batch_size(model.device)
     n_batches, n_threads = split_work(model.device)
     clips = zip(paths, read_clips(paths, model.n_frames, model.resize, model.size))
@@ -172,8 +175,7 @@ def embed_batch(model, batch):
             raise
     # Out here the error holds on to nothing any more.
     if len(batch) == 1:
-        instead = "" if model.device == "cpu" else ": use --device cpu"
-        raise OutOfMemory(f"{model.device} has no room for one clip{instead}")
+        raise no_room("one clip", model.device)
     if model.device.startswith("cuda"):
         torch.cuda.empty_cache()
     half = len(batch) // 2
@@ -209,6 +211,23 @@ def embed_clips(model, batch):
             problem = f"too much for {model.precision}: give --precision float32"
             answers.append(VideoError(f"{path}: {problem}"))
     return answers
+
+
+@contextmanager
+def room_for(what, device):
+    """Raises OutOfMemory if memory runs out within."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise no_room(what, device) from None
+
+
+def no_room(what, device) -> OutOfMemory:
+    return OutOfMemory(
+        f"{device} has no room for {what}" + ("" if device == "cpu" else ": use --device cpu")
+    )
 
 
 def is_out_of_memory(error: Exception) -> bool:

@@ -55,7 +55,7 @@ def run(model_class, args, prompts, trajectories) -> int:
         from texts import warnings
         from weights import WeightsError
 
-        cache = Cache(args.cache_dir)
+        cache = Cache(args.cache_dir, int(args.cache_size * 1e9))
         try:
             model = model_class.from_arguments(args, cache)
         except (WeightsError, DeviceError) as error:

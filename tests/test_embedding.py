@@ -299,6 +299,21 @@ def test_not_even_one_clip_fits(paths):
         embed(Small(room=0), paths, batch_size=4)
 
 
+def test_not_even_the_network_fits(paths):
+    class Large(MeanColour):
+        @property
+        def video_network(self):
+            raise Small.error
+
+        def embed_texts(self, prompts):
+            raise RuntimeError(ALLOCATOR)
+
+    with pytest.raises(OutOfMemory, match="^cpu has no room for the network$"):
+        embed(Large(), paths)
+    with pytest.raises(OutOfMemory, match="^cpu has no room for the prompts$"):
+        embed_prompts(Large(), ["a"])
+
+
 @pytest.mark.usefixtures("split")
 def test_other_errors_are_raised_as_they_are(paths):
     error = RuntimeError("mat1 and mat2 shapes cannot be multiplied")

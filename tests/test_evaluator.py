@@ -214,6 +214,7 @@ def test_missing_arguments_are_named_together():
         (["--resize", "squash"], "--resize squash: takes crop, stretch, half"),
         (["--device", "cuda:01"], "--device cuda:01: takes auto, cpu"),
         (["--cache-dir", "c", "--no-cache"], "--cache-dir: has no meaning with --no-cache"),
+        (["--cache-size", "0"], "--cache-size 0: takes a number, above 0"),
         (["--cache-dir", "prompts.txt/c"], "--cache-dir prompts.txt/c: prompts.txt is a file"),
     ],
 )
@@ -555,6 +556,12 @@ def test_a_folder_of_ones_own(project, small_weights, caches):
     assert run["arguments"]["cache_dir"] == "new/er"
     model = untouched("network")
     assert evaluator.main(model, "", [*quickly(small_weights), "--cache-dir", "new/er"]) == 0
+
+
+def test_a_cache_holds_what_it_may(project, small_weights):
+    arguments = ["--cache-dir", "cache", "--cache-size", "1.7e-5"]  # four files of 4,096 bytes
+    assert evaluate_here(small_weights, *arguments) == 0
+    assert len(list(Path("cache").rglob("*.entry"))) == 3
 
 
 def test_a_cache_that_cannot_be_written_is_one_warning(project, small_weights, capsys):

@@ -165,6 +165,17 @@ def test_frames_are_those_of_decoding_everything(name, kinds, monkeypatch):
         assert not counted, "decoded everything where the packets would have told"
 
 
+@pytest.mark.parametrize("n_threads", [1, 3])
+@pytest.mark.parametrize("name", KINDS)
+def test_threads_change_nothing(name, n_threads, kinds, monkeypatch):
+    path, everything = kinds(name)
+    monkeypatch.setattr(videos, "n_cores", lambda: n_threads)
+    for n in (3, 32):
+        clip = read_clip(path, n, "half")
+        assert clip.length == LENGTH and clip.warning is None
+        assert np.array_equal(clip.frames, everything[clip.indices])
+
+
 @settings(max_examples=60)
 @given(name=st.sampled_from(sorted(KINDS)), wanted=st.sets(st.integers(0, LENGTH - 1), min_size=1))
 def test_any_choice_of_frames_is_exact(kinds, name, wanted):
@@ -174,7 +185,7 @@ def test_any_choice_of_frames_is_exact(kinds, name, wanted):
     if not listing.exact:
         return
     with contextlib.suppress(videos._Untrusted):
-        numbered = videos._decode_groups(str(path), listing, wanted, never)
+        numbered = videos._decode_groups(str(path), listing, wanted, 2, never)
         frames, _ = videos._collect(str(path), numbered, wanted, "half", 0)
         assert np.array_equal(frames, everything[wanted])
 
