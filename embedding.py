@@ -97,6 +97,7 @@ def video_key(model) -> dict:
         "decoder": version("av"),
         "n_frames": model.n_frames,
         "precision": model.precision,
+        "device": model.device.partition(":")[0],  # a GPU's float32 is not quite a CPU's
         **model.preparation,
     }
 
@@ -157,8 +158,8 @@ def prepare_thread(model, n_threads):
 
     torch.set_num_threads(n_threads)
     if model.device.startswith("cuda"):
-        torch.cuda.set_device(model.device)
-        torch.cuda.set_stream(torch.cuda.Stream())
+        torch.cuda.synchronize(model.device)  # the weights have come
+        torch.cuda.set_stream(torch.cuda.Stream(model.device))
 
 
 def embed_batch(model, batch):

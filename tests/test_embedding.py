@@ -412,7 +412,7 @@ def test_another_decoder_has_other_frames(paths, store, monkeypatch):
 
 @pytest.mark.parametrize(
     "changed",
-    [{"device": "meta"}, {"weights": {"elsewhere/w.safetensors": "ab12"}}, {"description": "x"}],
+    [{"weights": {"elsewhere/w.safetensors": "ab12"}}, {"description": "x"}],
     ids=str,
 )
 def test_what_they_do_not_depend_on(paths, store, changed):
@@ -420,6 +420,11 @@ def test_what_they_do_not_depend_on(paths, store, changed):
     embed_prompts(MeanColour(), ["a"], store)
     assert is_right(embed(Untouched(**changed), paths, store), paths)
     assert embed_prompts(Untouched(**changed), ["a"], store)[0].tolist() == [[1, 0, 0]]
+
+
+def test_a_kind_of_device_has_its_own():
+    keys = [embedding.video_key(MeanColour(device=name)) for name in ("cpu", "cuda", "cuda:1")]
+    assert keys[0] != keys[1] == keys[2]
 
 
 def test_a_video_is_known_by_its_content_alone(paths, store, tmp_path, monkeypatch):
