@@ -72,6 +72,7 @@ def embed_prompts(
         part = missing[start : start + PROMPT_BATCH]
         texts = [prompts[i] for i in part]
         with room_for("the prompts", model.device):
+            _ = model.text_network  # loaded out of inference mode: for the videos it may be changed
             embeddings = infer(model.embed_texts, texts)
         for i, embedding, reading in zip(part, embeddings, model.read_texts(texts)):
             kept[i] = {"embedding": embedding, **reading._asdict()}

@@ -11,6 +11,7 @@ import collections
 import concurrent.futures
 import contextlib
 import itertools
+import operator
 import os
 import queue
 import stat
@@ -88,9 +89,9 @@ def read_clips(paths, n_frames, resize="crop", size=224, workers=None):
     videos ahead of the one last asked for. Closing the iterator ends the threads. The other
     arguments are those of `read_clip`.
     """
-    paths = list(paths)
     workers = workers or min(MAX_WORKERS, n_cores())
-    n_threads = max(1, n_cores() // max(1, min(workers, len(paths))))  # few videos: several each
+    at_once = min(workers, operator.length_hint(paths, workers))
+    n_threads = max(1, n_cores() // max(1, at_once))  # few videos: several each
     stop, jobs, pending = threading.Event(), queue.SimpleQueue(), collections.deque()
 
     def work():
