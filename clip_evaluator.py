@@ -74,7 +74,7 @@ class ClipModel(Model):
         packages = {package: version(package) for package in self.packages}
         key = {"model": model, "pretrained": self.pretrained, "packages": packages}
         facts = cache.get("models", key)
-        if facts is None or hashes(model, facts["weights"], cache) != facts["files"]:
+        if facts is None or not is_unchanged(model, facts, cache):
             facts = self.find_facts(cache)
             cache.put("models", key, facts)
         self.preparation = facts["preparation"]
@@ -89,7 +89,7 @@ class ClipModel(Model):
         return {
             "preparation": preparation_of(self.loaded.network),
             "weights": weights,
-            "files": {path: sha256(path, cache=cache) for path in files(self.model, weights)},
+            "files": hashes(self.model, weights, cache),
         }
 
     @cached_property
@@ -245,21 +245,21 @@ class Loaded(NamedTuple):
     weights: list[str | Path]
 
 
-def files(model, weights):
-    """The paths of the files that a network is made of."""
-    found = set(weights)
+def hashes(model, weights, cache) -> dict[str, str]:
+    """The SHA-256 of each file that a network is made of. Raises WeightsError, OSError."""
+    files = set(weights)
     if model.startswith((HUB, FOLDER)):  # their configuration, vocabulary, other weights ...
         for path in weights:
-            found |= {str(other) for other in Path(path).parent.iterdir() if other.is_file()}
-    return sorted(found)
+            files |= {str(other) for other in Path(path).parent.iterdir() if other.is_file()}
+    return {path: sha256(path, cache=cache) for path in sorted(files)}
 
 
-def hashes(model, weights, cache):
-    """The SHA-256 of each of them; None if one is gone."""
+def is_unchanged(model, facts, cache) -> bool:
+    """Whether a network's files are those that facts were found of."""
     try:
-        return {path: sha256(path, cache=cache) for path in files(model, weights)}
+        return hashes(model, facts["weights"], cache) == facts["files"]
     except (OSError, WeightsError):
-        return None
+        return False
 
 
 def load_network(model, pretrained):

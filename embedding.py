@@ -130,7 +130,7 @@ def embed_fresh(model, paths, batch_size):
     batch_size = batch_size or default_batch_size(model.device)
     n_batches, n_threads = split_work(model.device)
     clips = zip(paths, read_clips(paths, model.n_frames, model.resize, model.size))
-    pool = ThreadPoolExecutor(n_batches, initializer=prepare_thread, initargs=(model, n_threads))
+    pool = threads_of(model, n_batches, n_threads)
     working = deque()
     try:
         for _, alike in groupby(clips, shape_of):
@@ -152,15 +152,19 @@ def shape_of(item):
     return None if isinstance(clip, Exception) else clip.frames.shape
 
 
-def prepare_thread(model, n_threads):
-    """What holds for all batches of a thread: how many cores they use, or their own queue on a
-    GPU, so that the copies of one go on beside the calculations of another."""
+def threads_of(model, n_batches, n_threads) -> ThreadPoolExecutor:
+    """Threads for some batches at a time. What holds for all batches of one: how many cores they
+    use, or their own queue on a GPU, so that the copies of one go on beside the calculations of
+    another."""
     import torch
 
-    torch.set_num_threads(n_threads)
-    if model.device.startswith("cuda"):
-        torch.cuda.synchronize(model.device)  # the weights have come
-        torch.cuda.set_stream(torch.cuda.Stream(model.device))
+    def prepare():
+        torch.set_num_threads(n_threads)
+        if model.device.startswith("cuda"):
+            torch.cuda.synchronize(model.device)  # the weights have come
+            torch.cuda.set_stream(torch.cuda.Stream(model.device))
+
+    return ThreadPoolExecutor(n_batches, initializer=prepare)
 
 
 def embed_batch(model, batch):

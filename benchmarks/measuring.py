@@ -1,5 +1,6 @@
 """What all benchmarks share: a row of the table, and the clock."""
 
+import ast
 import subprocess
 import sys
 import time
@@ -76,6 +77,4 @@ def run(*command, cwd=ROOT) -> Finished:
     )
     arguments = [sys.executable, "-c", program, sys.executable, *map(str, command)]
     done = subprocess.run(arguments, cwd=cwd, capture_output=True, text=True, check=True)
-    import ast
-
     return Finished(*ast.literal_eval(done.stdout))

@@ -4,7 +4,6 @@ one clip at a time on all cores. On a GPU, if there is one, against the same on 
 import copy
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.utils.flop_counter import FlopCounterMode
 
 from devices import default_batch_size, n_cores, split_work
-from embedding import embed_batch, prepare_thread
+from embedding import embed_batch, normalized, threads_of
 from s3d_evaluator import DEMO, S3DModel
 from s3dg import STConv3D
 from s3dg_inference import Convolutions, MaxPool, halve
@@ -164,10 +163,10 @@ class AllTokens(nn.Module):
 
 def viclip_rows(size: str, quick: bool) -> Iterator[Row]:
     clip = random_clip(8)
-    model = viclip(size, "float32", "cpu")
+    model = viclip(size, "float32")
     plain = copy.deepcopy(model.network.vision_encoder)
     plain.transformer = AllTokens(plain.transformer)
-    video = normal(as_float(clip))
+    video = normalized(torch.from_numpy(clip.frames)[None], MEAN, STD).contiguous()
     rounds = 1 if quick else 3
     with torch.inference_mode():
         seconds = fastest(
@@ -183,11 +182,11 @@ def viclip_rows(size: str, quick: bool) -> Iterator[Row]:
     error = np.abs(got - expected).max() / np.abs(expected).max()
     yield limited(f"{name}: difference, of the largest value", error, 1e-4, "")
     if has_bfloat16():
-        low = viclip(size, "bfloat16", "cpu")
+        low = viclip(size, "bfloat16")
         yield from bfloat16_rows(f"ViCLIP-{size.upper()}", low, model, seconds["plain"], 3, rounds)
 
 
-def viclip(size: str, precision: str, device: str) -> ViCLIPModel:
+def viclip(size: str, precision: str) -> ViCLIPModel:
     """Made-up weights: their values change nothing about the time."""
     model = ViCLIPModel.__new__(ViCLIPModel)
     network = ViCLIP(size)
@@ -195,7 +194,7 @@ def viclip(size: str, precision: str, device: str) -> ViCLIPModel:
         scale = 1 if "embedding" in name else (value.shape[-1] if value.ndim > 1 else 1) ** -0.5
         value.data.normal_(1 if ".ln_" in name and "weight" in name else 0, 0.3 * scale)
     model.network = network.eval().requires_grad_(False)
-    model.architecture, model.device, model.precision = size, device, precision
+    model.architecture, model.device, model.precision = size, "cpu", precision
     return model
 
 
@@ -210,12 +209,6 @@ def random_clip(n_frames: int) -> Clip:
 def as_float(clip: Clip) -> torch.Tensor:
     """[1, 3, T, H, W] in [0, 1], contiguous."""
     return torch.from_numpy(clip.frames).movedim(3, 0)[None].float().div(255).contiguous()
-
-
-def normal(video: torch.Tensor) -> torch.Tensor:
-    """[1, 3, T, H, W] -> what ViCLIP eats, [1, T, 3, H, W]."""
-    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (MEAN, STD))
-    return ((video.transpose(1, 2) - mean) / std).contiguous()
 
 
 def last(video: torch.Tensor) -> torch.Tensor:
@@ -235,7 +228,7 @@ def splits() -> list[tuple[int, int]]:
 
 def at_a_time(model, clip: Clip, batches: int, threads: int, batch_size: int = 1):
     """A function that sends clips through a model as the evaluators do, and how many."""
-    pool = ThreadPoolExecutor(batches, initializer=prepare_thread, initargs=(model, threads))
+    pool = threads_of(model, batches, threads)
     batch = [("", clip)] * batch_size
 
     def function():

@@ -6,14 +6,13 @@ import sys
 import time
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from decoding import make_trajectories
 from measuring import ROOT, Row, compared, limited, run
 
 from devices import n_cores, split_work
-from embedding import embed_batch, embed_trajectories, prepare_thread
+from embedding import embed_batch, embed_trajectories, threads_of
 from s3d_evaluator import DEMO, S3DModel
 from videos import read_clips
 
@@ -63,13 +62,14 @@ def rows(folder: Path, quick: bool) -> Iterator[Row]:
     yield compared(name, ours.seconds, plain.seconds, None if quick else 3)
     memory = f"{plain.peak / 1e9:.3g} GB"
     yield limited(f"{n} trajectories: peak memory", ours.peak / 1e9, 2, "GB", memory)
-    told = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in times(folder).items())
+    seconds = times(folder)
+    told = ", ".join(f"{stage} {value:.1f} s" for stage, value in seconds.items())
     yield Row(f"{n} trajectories: where the time goes", told)
     yield from overlap_rows(listed, 1 if quick else 2)
     yield from kept_rows(folder, listed, 1 if quick else 3)
     yield from start_rows(1 if quick else 5)
     if not quick:
-        yield from growth_rows(folder, n)
+        yield from growth_rows(folder, n, seconds["videos"] / n)
 
 
 def evaluate(folder: Path, listed: Path, *arguments, prompts=PROMPTS):
@@ -123,10 +123,7 @@ def videos_alone(model, paths) -> None:
 
 
 def network_alone(model, clip, n: int) -> None:
-    n_batches, n_threads = split_work(model.device)
-    with ThreadPoolExecutor(
-        n_batches, initializer=prepare_thread, initargs=(model, n_threads)
-    ) as pool:
+    with threads_of(model, *split_work(model.device)) as pool:
         deque(pool.map(lambda _: embed_batch(model, [("", clip)]), range(n)), 0)
 
 
@@ -160,10 +157,10 @@ def start_rows(rounds: int) -> Iterator[Row]:
     yield compared("import s3dg, against import torch", ours, torch)
 
 
-def growth_rows(folder: Path, n: int) -> Iterator[Row]:
-    """More trajectories: as fast for each, in the same memory."""
-    each = {}
-    for more in (n, 256, 1000):
+def growth_rows(folder: Path, n: int, each_of_n: float) -> Iterator[Row]:
+    """More trajectories than n: as fast for each, in the same memory."""
+    each = {n: each_of_n}  # seconds
+    for more in (256, 1000):
         listed = make_trajectories(folder / "trajectories", more)
         done = evaluate(folder, listed, "--no-cache")
         each[more] = times(folder)["videos"] / more
