@@ -13,7 +13,6 @@ import contextlib
 import itertools
 import operator
 import os
-import queue
 import stat
 import threading
 from typing import NamedTuple
@@ -85,42 +84,47 @@ def read_clip(path, n_frames, resize="crop", size=224):
 def read_clips(paths, n_frames, resize="crop", size=224, workers=None):
     """Yields, for each path in turn, its Clip, or its VideoError if it cannot be read.
 
-    Videos are decoded in `workers` threads (default: one per core, at most 8), at most as many
-    videos ahead of the one last asked for. Closing the iterator ends the threads. The other
+    As many as `workers` videos are decoded at a time (default: one per core, at most 8), and no
+    more are ahead of the one last asked for. Closing the iterator ends their threads. The other
     arguments are those of `read_clip`.
     """
     workers = workers or min(MAX_WORKERS, n_cores())
     at_once = min(workers, operator.length_hint(paths, workers))
-    n_threads = max(1, n_cores() // max(1, at_once))  # few videos: several each
-    stop, jobs, pending = threading.Event(), queue.SimpleQueue(), collections.deque()
+    n_parts = max(1, n_cores() // max(1, at_once))  # few videos: several parts of each
+    stop, pending = threading.Event(), collections.deque()
 
-    def work():
-        while (job := jobs.get()) is not None:
-            path, clip = job
-            try:
-                clip.set_result(_read(path, n_frames, resize, size, n_threads, stop))
-            except VideoError as error:
-                clip.set_result(error)
-            except MemoryError:
-                clip.set_result(VideoError(f"{path}: too large for the memory; scale it down"))
-            except BaseException as error:  # a mistake of ours: raised where the clip is asked for
-                clip.set_exception(error)
+    def read(path):
+        try:
+            return _read(path, n_frames, resize, size, n_parts, stop)
+        except VideoError as error:
+            return error
+        except MemoryError:
+            return VideoError(f"{path}: too large for the memory; scale it down")
 
-    # Daemons, unlike an executor's threads, do not hold up the end of the program.
-    for _ in range(workers):
-        threading.Thread(target=work, daemon=True).start()
     try:
         for path in paths:
-            pending.append(concurrent.futures.Future())
-            jobs.put((path, pending[-1]))
-            if len(pending) > workers:
+            pending.append(_started(read, path))
+            if len(pending) == workers:
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()
     finally:
         stop.set()
-        for _ in range(workers):
-            jobs.put(None)
+
+
+def _started(function, *arguments):
+    """The Future of a function that runs in a thread of its own. That is a daemon, which unlike an
+    executor's does not hold up the end of the program."""
+    future = concurrent.futures.Future()
+
+    def work():
+        try:
+            future.set_result(function(*arguments))
+        except BaseException as error:  # raised where the result is asked for
+            future.set_exception(error)
+
+    threading.Thread(target=work, daemon=True).start()
+    return future
 
 
 class _Damaged(Exception):
@@ -150,7 +154,7 @@ class _Listing(NamedTuple):
     damage: str | None
 
 
-def _read(path, n_frames, resize, size, n_threads, stop):
+def _read(path, n_frames, resize, size, n_parts, stop):
     if not callable(resize) and resize not in RESIZES:
         raise ValueError(f"resize must be one of {', '.join(RESIZES)}, got {resize!r}")
     if n_frames < 1 or (not callable(resize) and size < 1):
@@ -163,8 +167,7 @@ def _read(path, n_frames, resize, size, n_threads, stop):
         if not listing.exact:
             raise _Untrusted
         indices = sample_indices(length, n_frames)
-        numbered = _decode_groups(path, listing, np.unique(indices), n_threads, stop)
-        frames, upright = _collect(path, numbered, indices, resize, size)
+        frames, upright = _read_parts(path, listing, indices, n_parts, resize, size, stop)
     except _Untrusted:
         length, damage = _count_frames(path, listing, stop)
         if listing.exact and length < len(listing.order):
@@ -202,8 +205,8 @@ def _check_file(path):
 
 
 @contextlib.contextmanager
-def _open(path, n_threads=1):
-    """The container and the video stream of a file, decoded by some threads."""
+def _open(path):
+    """The container and the video stream of a file."""
     try:
         # "file:" and the whitelist: a name with a colon is no address, a playlist gets no network
         container = av.open(
@@ -224,8 +227,7 @@ def _open(path, n_threads=1):
             raise VideoError(f"{path}: FFmpeg has no decoder for it; convert it to H.264")
         if stream.codec_context.name in TEXT_ART:
             raise VideoError(f"{path}: is a text file, not a video; check the path")
-        stream.codec_context.thread_count = n_threads
-        stream.codec_context.thread_type = "FRAME"
+        stream.codec_context.thread_count = 1  # several lose the marks of frames that are damaged
         yield container, stream
 
 
@@ -280,7 +282,7 @@ def _list_packets(path, stop):
                 shown.append(not _is_hidden(codec, packet))
                 plain &= not packet.is_discard
                 plain &= codec != "mpeg4" or packet.size > MPEG4_EMPTY_FRAME
-            damage = "it ends early" if _ends_early(path) else None
+            damage = "it ends early" if _ends_early(path, container, stream) else None
         except _Damaged as error:
             damage = str(error)
         plain &= codec in FRAME_PER_PACKET and container.format.name in TIMED_CONTAINERS
@@ -292,8 +294,9 @@ def _list_packets(path, stop):
     return _Listing(pts, key, order, plain and _is_orderly(pts, key, order), claimed, damage)
 
 
-def _ends_early(path):
-    """Whether a Matroska or AVI file is shorter than its head says; FFmpeg just ends there."""
+def _ends_early(path, container, stream):
+    """Whether an MP4, Matroska or AVI file is shorter than its head says, which FFmpeg passes over
+    (in MP4 where the cut is between two packets)."""
 
     def number(at):  # Matroska's: as many bytes in all as the first has leading zeros, and one
         width = 9 - head[at].bit_length()
@@ -303,6 +306,8 @@ def _ends_early(path):
     try:
         with open(path, "rb") as file:
             head, actual = file.read(256), os.fstat(file.fileno()).st_size
+        if container.format.name.startswith("mov"):
+            return any(entry.pos + entry.size > actual for entry in stream.index_entries)
         if head.startswith(b"RIFF"):
             stated = int.from_bytes(head[4:8], "little")
             return 8 + stated > actual and stated != 0xFFFFFFFF
@@ -343,7 +348,38 @@ def _is_orderly(pts, key, order):
     )
 
 
-def _decode_groups(path, listing, wanted, n_threads, stop):
+def _read_parts(path, listing, indices, n_parts, resize, size, stop):
+    """The frames at indices out of a video's groups, uint8 [T, H, W, 3], and its upright size.
+
+    Parts of the indices are decoded side by side: parts that take about as many packets, and cut
+    where a group begins, as a group would otherwise be decoded twice.
+    """
+    ends = listing.order[indices]
+    starts = _starts(listing, ends)
+    first = np.unique(starts, return_index=True)[1]  # [groups], where each begins in indices
+    n_packets = np.maximum.reduceat(ends, first) - starts[first] + 1
+    before = np.cumsum(n_packets) - n_packets
+    cuts = np.searchsorted(before, n_packets.sum() * np.arange(1, n_parts) / n_parts)
+    cuts = first[np.unique(cuts[cuts < len(first)])]
+
+    def read(part):
+        numbered = _decode_groups(path, listing, np.unique(part), stop)
+        return _collect(path, numbered, part, resize, size)
+
+    reading = [_started(read, part) for part in np.split(indices, cuts)]
+    parts, sizes = zip(*[part.result() for part in reading])
+    if len({(part.shape[1:], size) for part, size in zip(parts, sizes)}) > 1:
+        raise _Untrusted  # the size changes on the way: the first frame's is to hold for all
+    return np.concatenate(parts), sizes[0]
+
+
+def _starts(listing, ends):
+    """Where to decode from for the frames of packets `ends`: the last keyframe shown by then."""
+    keys = np.flatnonzero(listing.key)
+    return keys[np.searchsorted(listing.pts[keys], listing.pts[ends], side="right") - 1]
+
+
+def _decode_groups(path, listing, wanted, stop):
     """Yields (i, frame) for each wanted frame number i (ascending, without repeats).
 
     Decodes from the last keyframe shown no later than each wanted frame up to the frame's own
@@ -354,16 +390,15 @@ def _decode_groups(path, listing, wanted, n_threads, stop):
     number = {int(pts[p]): i for i, p in enumerate(order)}
     rank = np.full(len(pts), -1)  # [P], the number of the packet's frame
     rank[order] = np.arange(len(order))
-    keys = np.flatnonzero(listing.key)
     ends = order[wanted]
-    starts = keys[np.searchsorted(pts[keys], pts[ends], side="right") - 1]
+    starts = _starts(listing, ends)
     needed = np.zeros(len(pts) + 1, bool)
     for start, end in zip(starts, ends, strict=True):
         needed[start : end + 1] = True
     run_ends = iter(np.flatnonzero(needed[:-1] & ~needed[1:]).tolist())
     wanted, missing, end = set(ends.tolist()), set(wanted.tolist()), -1
 
-    with _open(path, n_threads) as (container, stream):
+    with _open(path) as (container, stream):
         context = stream.codec_context
         try:
             for p, packet in enumerate(_packets(container, stream, stop)):
@@ -378,8 +413,8 @@ def _decode_groups(path, listing, wanted, n_threads, stop):
                     continue
                 due.add(rank[p])
                 frames = _decode(context, packet)
-                if p == end:
-                    frames = itertools.chain(frames, _decode(context, None))
+                if p == end:  # a list: a bad frame may be shown after the last one, which needs it
+                    frames = [*frames, *_decode(context, None)]
                 for frame in frames:
                     i = number.get(frame.pts, -1)
                     if 0 <= i < first:

@@ -165,11 +165,11 @@ def test_frames_are_those_of_decoding_everything(name, kinds, monkeypatch):
         assert not counted, "decoded everything where the packets would have told"
 
 
-@pytest.mark.parametrize("n_threads", [1, 3])
+@pytest.mark.parametrize("n_parts", [1, 3, 16])
 @pytest.mark.parametrize("name", KINDS)
-def test_threads_change_nothing(name, n_threads, kinds, monkeypatch):
+def test_parts_change_nothing(name, n_parts, kinds, monkeypatch):
     path, everything = kinds(name)
-    monkeypatch.setattr(videos, "n_cores", lambda: n_threads)
+    monkeypatch.setattr(videos, "n_cores", lambda: n_parts)
     for n in (3, 32):
         clip = read_clip(path, n, "half")
         assert clip.length == LENGTH and clip.warning is None
@@ -185,7 +185,7 @@ def test_any_choice_of_frames_is_exact(kinds, name, wanted):
     if not listing.exact:
         return
     with contextlib.suppress(videos._Untrusted):
-        numbered = videos._decode_groups(str(path), listing, wanted, 2, never)
+        numbered = videos._decode_groups(str(path), listing, wanted, never)
         frames, _ = videos._collect(str(path), numbered, wanted, "half", 0)
         assert np.array_equal(frames, everything[wanted])
 
@@ -561,6 +561,20 @@ def test_a_file_cut_off_anywhere_is_used_up_to_there(whole, extension, part, n):
     assert all(same)
 
 
+@pytest.mark.parametrize("flags", ["faststart", "frag_keyframe+empty_moov"])
+def test_an_mp4_that_ends_between_two_packets(flags, tmp_path):
+    path, cut = tmp_path / "whole.mp4", tmp_path / "cut.mp4"
+    write_video(path, counting_frames(30), options={"g": "8"}, muxing={"movflags": flags})
+    with av.open(str(path)) as container:
+        entries = container.streams.video[0].index_entries
+        ends = [entry.pos + entry.size for entry in entries]
+    assert read_clip(path, 1).warning is None
+    for n in (1, 6, 12):  # not 8 or 16, where a fragment is complete
+        cut.write_bytes(path.read_bytes()[: ends[n - 1]])
+        clip = read_clip(cut, 1, "half")
+        assert clip.warning.startswith("damaged (it ends early); ") and clip.length <= n
+
+
 @settings(max_examples=150)
 @given(
     extension=st.sampled_from(sorted(CUT)),
@@ -583,24 +597,53 @@ def test_a_file_with_wrong_bytes_gives_a_clip_or_an_error(whole, extension, chan
     assert clip.warning is None or clip.warning.startswith("damaged (")
 
 
-def write_broken(path, bad, **options):
-    """30 frames of which the packet number bad is spoilt."""
-    with av.open(str(path), "w") as container:
-        stream, packets = encode(container, counting_frames(30), options=options)
+@settings(max_examples=100)
+@given(
+    extension=st.sampled_from(sorted(CUT)),
+    changes=st.lists(st.tuples(st.floats(0, 0.999), st.integers(0, 255)), min_size=1, max_size=4),
+    n=st.sampled_from([1, 3, 8, 30]),
+)
+def test_parts_change_nothing_of_a_file_with_wrong_bytes(whole, extension, changes, n):
+    folder, data, _ = whole[extension]
+    path = folder / f"parts.{extension}"
+    data = bytearray(data)
+    for where, byte in changes:
+        data[int(len(data) * where)] = byte
+    path.write_bytes(data)
+    in_one, *in_parts = (clip_or_error(path, n, n_parts) for n_parts in (1, 2, 7))
+    assert in_parts == [in_one] * 2
+
+
+def clip_or_error(path, n, n_parts):
+    try:
+        clip = videos._read(str(path), n, "half", 32, n_parts, threading.Event())
+    except VideoError as error:
+        return str(error)
+    return clip.frames.tobytes(), clip.indices.tolist(), *clip[2:]
+
+
+def write_broken(path, sound, bad):
+    """The video `sound` with its packet number `bad` spoilt."""
+    with av.open(str(sound)) as whole, av.open(str(path), "w") as container:
+        stream = container.add_stream_from_template(whole.streams.video[0])
+        packets = (packet for packet in whole.demux(whole.streams.video[0]) if packet.size)
         for i, packet in enumerate(packets):
             if i == bad:
                 damaged = av.Packet(bytes(packet)[:4] + bytes(packet.size - 4))
-                damaged.stream, damaged.time_base = stream, packet.time_base
+                damaged.time_base = packet.time_base
                 damaged.pts, damaged.dts = packet.pts, packet.dts
                 damaged.is_keyframe = packet.is_keyframe
                 packet = damaged
+            packet.stream = stream
             container.mux(packet)
 
 
 @pytest.mark.parametrize("bad", [1, 7, 8, 21, 29])
 def test_a_broken_packet_ends_the_video_with_a_warning(bad, tmp_path, capfd):
     path = tmp_path / "broken.mkv"
-    write_broken(path, bad, bf="0", g="8")
+    options = {"bf": "0", "g": "8"}
+    sound = write_video(tmp_path / "sound.mkv", counting_frames(30), options=options)
+    write_broken(path, sound, bad)
     clip = read_clip(path, 30, "half")
     assert clip.length == bad
     assert clip.warning.startswith("damaged (")
@@ -614,7 +657,7 @@ def test_frames_that_lean_on_a_broken_one_are_not_used(bad, tmp_path):
     path = tmp_path / "broken.mkv"
     sound = write_video(tmp_path / "sound.mkv", counting_frames(30), options={"bf": "3", "g": "90"})
     everything = decode_everything(sound)
-    write_broken(path, bad, bf="3", g="90")
+    write_broken(path, sound, bad)
     for n in (1, 2, 3, 8, 30):
         clip = read_clip(path, n, "half")
         assert clip.warning or n < 30
