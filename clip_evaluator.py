@@ -122,8 +122,11 @@ class ClipModel(Model):
         return F.normalize(images.mean(1), dim=1)
 
     def embed_texts(self, prompts: list[str]):
-        """Prompts -> a tensor on the device, float32 [P, D]."""
-        return self.text_network.encode_text(self.loaded.tokenizer(prompts).to(self.device))
+        """Prompts -> NumPy float32 [P, D]."""
+        from embedding import infer
+
+        tokens = self.loaded.tokenizer(prompts).to(self.device)
+        return infer(self.text_network.encode_text, tokens)
 
     def read_texts(self, prompts: list[str]) -> list[texts.Reading]:
         """How the network reads each prompt."""

@@ -73,7 +73,7 @@ def embed_prompts(
         texts = [prompts[i] for i in part]
         with room_for("the prompts", model.device):
             _ = model.text_network  # loaded out of inference mode: for the videos it may be changed
-            embeddings = infer(model.embed_texts, texts)
+            embeddings = model.embed_texts(texts)
         for i, embedding, reading in zip(part, embeddings, model.read_texts(texts)):
             kept[i] = {"embedding": embedding, **reading._asdict()}
             cache.put("prompts", keys[i], kept[i])
@@ -114,7 +114,7 @@ def content_of(path, cache) -> str | None:
 
 
 def infer(embed, *inputs) -> np.ndarray:
-    """What a model's embed_videos or embed_texts answers, float32 [N, D]."""
+    """What a network answers to tensors, NumPy float32 [N, D]."""
     import torch
 
     with torch.inference_mode():

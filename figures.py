@@ -23,6 +23,7 @@ RIGHT, OTHER = "#d55e00", "#9aa5b1"  # bars: the group's own name, any other
 GAP, TITLE_GAP = 3.5, 12  # points from the cells to the texts around them, from these to the title
 # matplotlib's own settings, whatever the user's matplotlibrc says; nothing is shown in a window
 PLAIN = {name: value for name, value in rcParamsDefault.items() if name != "backend"}
+PLAIN["text.hinting"] = "none"  # a sixth of the time, and at 150 dots per inch not missed
 
 
 @rc_context(PLAIN)

@@ -25,7 +25,9 @@ from weights import (
     first_bytes,
     load_into,
     load_state_dict,
+    places_of,
     sha256,
+    values_at,
 )
 
 # Address and sizes from the README of antoine77340/S3D_HowTo100M and its server.
@@ -78,7 +80,7 @@ class S3DModel(Model):
         self.dict_path = Path(dict_path or self.checkpoint_path.with_name(DICTIONARY.name))
         self.device = choose_device(device)
         self.precision = choose_precision(precision, self.device)
-        self.n_frames, self.resize, self.size = n_frames, resize, size
+        self.n_frames, self.resize, self.size, self.cache = n_frames, resize, size, cache
         self.preparation = {"resize": resize, "size": None if resize == "half" else size}
         self.weights = {}
         for path, published in ((self.checkpoint_path, CHECKPOINT), (self.dict_path, DICTIONARY)):
@@ -124,7 +126,21 @@ class S3DModel(Model):
 
     @cached_property
     def text_network(self):
-        return self.network.text_module.to(self.device)
+        """The words' token ids, and what s3dg_text.embed takes. PyTorch is needed only if the cache
+        does not know where in the checkpoint the text network's weights lie."""
+        from s3dg_text import load_dictionary, number
+
+        key = {"part": "text_module", "weights": list(self.weights.values())}
+        places = self.cache.get("places", key)
+        if places is None:
+            weights = self.network.text_module.state_dict()
+            places = places_of(weights, self.checkpoint_path)
+            if places is None:
+                return self.network.text_module.word_to_token, {
+                    name: value.numpy() for name, value in weights.items()
+                }
+            self.cache.put("places", key, places)
+        return number(load_dictionary(self.dict_path)), values_at(places, self.checkpoint_path)
 
     def embed_videos(self, frames):
         """Tensors on the device, uint8 [B, T, H, W, 3] -> [B, 512].
@@ -138,17 +154,21 @@ class S3DModel(Model):
         return self.video_network(frames)
 
     def embed_texts(self, prompts: list[str]):
-        """Prompts -> a tensor on the device, float32 [P, 512]."""
-        return self.text_network(prompts)["text_embedding"]
+        """Prompts -> NumPy float32 [P, 512]."""
+        from s3dg_text import embed, tokenize
+
+        word_to_token, weights = self.text_network
+        return embed(tokenize(prompts, word_to_token), weights)
 
     def read_texts(self, prompts: list[str]) -> list[Reading]:
         """How the network reads each prompt."""
-        from s3dg import MAX_WORDS
+        from s3dg_text import MAX_WORDS, split, tokenize
 
+        word_to_token, _ = self.text_network
         readings = []
         # The network takes the maximum over the tokens: their order and number play no part.
-        for prompt, tokens in zip(prompts, self.text_network.tokenize(prompts).tolist()):
-            known, unknown = self.text_network.split(prompt)
+        for prompt, tokens in zip(prompts, tokenize(prompts, word_to_token).tolist()):
+            known, unknown = split(prompt, word_to_token)
             messages = []
             if not known:
                 messages.append("the dictionary has none of its words, so it says nothing")

@@ -15,15 +15,14 @@ release, antoine77340/S3D_HowTo100M, so its published weights load strictly:
 The two embeddings are compared by their dot product, or by its cosine.
 """
 
-import re
 from pathlib import Path
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-MAX_WORDS = 16
+import s3dg_text
+from s3dg_text import load_dictionary
 
 
 class STConv3D(nn.Module):
@@ -109,7 +108,7 @@ class TextModule(nn.Module):
     def __init__(self, dict_path, embd_dim, word_dim=300, hidden_dim=2048):
         super().__init__()
         words = load_dictionary(dict_path)
-        self.word_to_token = {word: i + 1 for i, word in enumerate(words)}  # 0 is padding
+        self.word_to_token = s3dg_text.number(words)
         vectors = torch.empty(len(words) + 1, word_dim)
         if not vectors.is_meta:  # where normal numbers would cost seconds of imports
             nn.init.normal_(vectors)
@@ -117,23 +116,9 @@ class TextModule(nn.Module):
         self.fc1 = nn.Linear(word_dim, hidden_dim)
         self.fc2 = nn.Linear(hidden_dim, embd_dim)
 
-    def split(self, sentence: str) -> tuple[list[str], list[str]]:
-        """The words of a sentence that the dictionary has, and those that it lacks, in order.
-        Of the first, the network sees `MAX_WORDS`."""
-        words = re.findall(r"[\w']+", sentence.lower())
-        known = [word for word in words if word in self.word_to_token]
-        unknown = [word for word in words if word not in self.word_to_token]
-        return known, unknown
-
     def tokenize(self, sentences: list[str]) -> Tensor:
         """Token ids, int64 [P, MAX_WORDS] on the CPU, filled up with 0."""
-        if isinstance(sentences, str):
-            raise ValueError("expected a list of sentences, got one string: put it in a list")
-        ids = torch.zeros(len(sentences), MAX_WORDS, dtype=torch.int64)
-        for row, sentence in zip(ids, sentences):
-            tokens = [self.word_to_token[word] for word in self.split(sentence)[0][:MAX_WORDS]]
-            row[: len(tokens)] = torch.tensor(tokens, dtype=torch.int64)
-        return ids
+        return torch.from_numpy(s3dg_text.tokenize(sentences, self.word_to_token))
 
     def forward(self, sentences: list[str]) -> dict[str, Tensor]:
         """`{"text_embedding": [P, embd_dim]}` in the weights' type and on their device.
@@ -217,23 +202,3 @@ def check_video(video: Tensor) -> None:
                 f"{name} must be even and at least 2 for S3D, got {n} in a video of shape "
                 f"{list(video.shape)}"
             )
-
-
-def load_dictionary(path: str | Path) -> list[str]:
-    """The words of a .npy dictionary, in order. The file must hold one array of strings [n].
-
-    Raises FileNotFoundError if it is missing, ValueError if it holds anything else. Nothing in
-    it is unpickled.
-    """
-    path = Path(path)
-    try:
-        with path.open("rb") as file:
-            words = np.lib.format.read_array(file, allow_pickle=False)
-        if words.ndim != 1 or words.dtype.kind != "U" or not len(words):
-            raise ValueError(f"it holds {words.dtype} of shape {list(words.shape)}")
-        listed = words.tolist()
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{path}: no such dictionary") from None
-    except Exception as error:  # a damaged file can raise anything
-        raise ValueError(f"{path}: not a dictionary, one array of strings: {error}") from error
-    return listed

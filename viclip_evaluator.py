@@ -120,10 +120,11 @@ class ViCLIPModel(Model):
         return self.video_network(normalized(frames, MEAN, STD))
 
     def embed_texts(self, prompts: list[str]):
-        """Prompts -> a tensor on the device, float32 [P, D]."""
+        """Prompts -> NumPy float32 [P, D]."""
+        from embedding import infer
         from viclip import tokenize
 
-        return self.text_network(tokenize(prompts).to(self.device))
+        return infer(self.text_network, tokenize(prompts).to(self.device))
 
     def read_texts(self, prompts: list[str]) -> list[texts.Reading]:
         """How the network reads each prompt."""

@@ -10,6 +10,7 @@ import re
 import shlex
 import sys
 import time
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 
 from cache import NO_CACHE, Cache
@@ -166,6 +167,37 @@ def load_state_dict(path: str | Path, url: str | None = None, under: str | None 
             + f".{by_hand(path, url)}"
         )
     return dict(contents)
+
+
+def places_of(tensors: dict, path: str | Path) -> dict[str, list] | None:
+    """Where in the file at `path` the values of float32 tensors lie that were loaded from it:
+    name -> [NumPy type, offset in bytes, shape]. None if one does not lie there in float32 or
+    float16 just as it does in memory: the file may be compressed."""
+    import numpy as np
+
+    places = {}
+    with open(path, "rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
+        for name, tensor in tensors.items():
+            for dtype in ("<f4", "<f2"):
+                values = tensor.numpy().astype(dtype, order="C", copy=False)
+                offset = content.find(values)
+                if offset >= 0 and np.array_equal(values, tensor.numpy()):
+                    places[name] = [dtype, offset, list(tensor.shape)]
+                    break
+            else:
+                return None
+    return places
+
+
+def values_at(places: dict[str, list], path: str | Path) -> dict:
+    """The values that `places_of` found, without PyTorch: name -> a read-only NumPy array, of the
+    file's type, that is read from the file as it is used."""
+    import numpy as np
+
+    return {
+        name: np.memmap(path, dtype, "r", offset, tuple(shape))
+        for name, (dtype, offset, shape) in places.items()
+    }
 
 
 def load_into(network, state_dict, path, url=None):

@@ -50,7 +50,7 @@ class MeanColour:
 
     def embed_texts(self, prompts):
         self.prompts += prompts
-        return torch.tensor([[len(prompt), 0, 0] for prompt in prompts])
+        return np.array([[len(prompt), 0, 0] for prompt in prompts], np.float32)
 
     def read_texts(self, prompts):
         return [Reading([len(prompt)], [f"length {len(prompt)}"]) for prompt in prompts]

@@ -15,6 +15,7 @@ from pathlib import Path
 import imageio.v3 as iio
 import numpy as np
 import pytest
+import torch
 from conftest import hear_ctrl_c, write
 from make_videos import counting_frames, write_video
 from runs import LISTS, ROOT, read_numbers
@@ -491,16 +492,40 @@ def test_a_second_run_needs_neither_torch_nor_a_decoder(project, small_weights, 
     assert "torch was imported" in done.stderr
 
 
-def test_a_new_prompt_takes_the_text_network_alone(project, small_weights):
+def test_a_new_prompt_needs_no_torch_either(project, small_weights):
+    """The text network's weights are found in the checkpoint as the first run saw them there."""
     assert evaluate_here(small_weights) == 0
     before = read_numbers("out/exp")[2]
     lines = Path("prompts.txt").read_text().splitlines()
+    Path("prompts.txt").write_text("\n".join(["close door zzz", *lines]))
+    write(project / "shadow/torch.py", "raise RuntimeError('torch was imported')")
+    shadow = os.environ | {"PYTHONPATH": str(project / "shadow")}
+    done = evaluate_lists(small_weights, env=shadow)
+    assert (done.returncode, done.stdout) == (0, "out/exp.png\n"), done.stderr
+    assert "left out: close, zzz" in done.stderr
+    header, _, numbers = read_numbers("out/exp")
+    assert header[1:] == ["close door zzz", *lines]
+    assert (numbers[:, 1:] == before).all() and (numbers[:, :1] != before).all()
+    kept = results_of()
+    assert evaluate_here(small_weights, "--no-cache") == 0
+    assert results_of() == kept
+
+
+def test_a_new_prompt_takes_the_text_network_alone(project, small_weights):
+    """Where only PyTorch can read the weights, too."""
+    weights = torch.load(small_weights / "weights.pth", weights_only=True)
+    weights = {name: value.double() for name, value in weights.items()}
+    torch.save(weights, project / "double.pth")
+    dictionary = str(small_weights / "s3d_dict.npy")
+    double = ["--model-checkpoint-path", "double.pth", "--dict-path", dictionary]
+    assert evaluate_here(small_weights, *double) == 0
+    lines = Path("prompts.txt").read_text().splitlines()
     Path("prompts.txt").write_text("\n".join(["close door", *lines]))
     model = untouched("video_network")
-    assert evaluator.main(model, "", quickly(small_weights)) == 0
-    header, _, numbers = read_numbers("out/exp")
-    assert header[1:] == ["close door", *lines]
-    assert (numbers[:, 1:] == before).all() and (numbers[:, :1] != before).all()
+    assert evaluator.main(model, "", [*quickly(small_weights), *double]) == 0
+    numbers = read_numbers("out/exp")[2]
+    assert evaluate_here(small_weights) == 0
+    assert (read_numbers("out/exp")[2] == numbers).all()
 
 
 def test_a_new_trajectory_takes_the_video_network_alone(project, small_weights, clips):

@@ -6,7 +6,9 @@ import recipe
 import torch
 import torch.nn.functional as F
 
-from s3dg import MAX_WORDS, S3D, load_dictionary
+import s3dg_text
+from s3dg import S3D
+from s3dg_text import MAX_WORDS, load_dictionary, split
 
 ANSWERS = np.load(recipe.GOLDEN / "s3d.npz")
 
@@ -57,6 +59,15 @@ def test_text_agrees_with_the_reference(net):
     assert_agrees(net.text_module(prompts)["text_embedding"], ANSWERS["text_embedding"])
 
 
+def test_text_without_torch_agrees_with_the_reference(net):
+    weights = {name: value.numpy() for name, value in net.text_module.state_dict().items()}
+    ids = s3dg_text.tokenize(recipe.S3D_FACTS["prompts"], net.text_module.word_to_token)
+    embeddings = s3dg_text.embed(ids, weights)
+    assert embeddings.dtype == np.float32
+    assert_agrees(torch.from_numpy(embeddings), ANSWERS["text_embedding"])
+    assert s3dg_text.embed(ids[:0], weights).shape == (0, 512)
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @torch.inference_mode()
 def test_autocast_moves_no_similarity(net, dtype):
@@ -96,9 +107,9 @@ def test_forward_stays_on_its_device(small_dict):
 
 
 def test_words_are_split_as_in_the_reference(net):
-    split = net.text_module.split
-    assert split("Open the DOOR, don't zzz!") == (["open", "the", "door", "don't"], ["zzz"])
-    assert split("") == ([], [])
+    words = net.text_module.word_to_token
+    assert split("Open the DOOR, don't zzz!", words) == (["open", "the", "door", "don't"], ["zzz"])
+    assert split("", words) == ([], [])
     assert net.text_module.tokenize(["dog " * 40]).count_nonzero() == MAX_WORDS
     assert net.text_module.tokenize([]).shape == (0, MAX_WORDS)
 

@@ -21,6 +21,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import hub
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -474,6 +475,7 @@ def save(state_dict, path, form):
 
 
 FORMS = ["old", "new", "safetensors"]
+SHAPES = {"table": (50, 7), "weight": (3, 2, 5), "bias": (3,), "scale": ()}
 
 
 @pytest.mark.parametrize("extension", [".pth", ".safetensors", ".bin", ""])
@@ -491,6 +493,28 @@ def test_reads_every_format_whatever_the_extension(tmp_path, form, dtype, extens
         assert found[name].device.type == "cpu"
         assert torch.equal(found[name], value)
     weights.load_into(tiny_network().to(dtype), found, path)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+@pytest.mark.parametrize("form", FORMS)
+def test_values_are_found_in_the_file(tmp_path, form, dtype):
+    path = tmp_path / "file"
+    state = {f"0.{name}": torch.randn(shape).to(dtype) for name, shape in SHAPES.items()}
+    save(state, path, form)
+    loaded = {name: value.float() for name, value in weights.load_state_dict(path).items()}
+    found = weights.values_at(weights.places_of(loaded, path), path)
+    assert found.keys() == state.keys()
+    for name, value in found.items():
+        assert value.dtype == state[name].numpy().dtype
+        assert np.array_equal(value, state[name].numpy())
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_values_of_another_type_are_not_found_in_the_file(tmp_path, form):
+    path = tmp_path / "file"
+    state = {name: torch.randn(shape) for name, shape in SHAPES.items()}
+    save({name: value.double() for name, value in state.items()}, path, form)
+    assert weights.places_of(state, path) is None
 
 
 def test_reads_without_a_warning(tmp_path, recwarn):
@@ -522,8 +546,6 @@ def make_gzip(path):
 
 
 def make_dictionary(path):
-    import numpy as np
-
     with open(path, "wb") as file:
         np.save(file, np.array(["open", "door"]))
 

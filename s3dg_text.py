@@ -1,0 +1,72 @@
+"""The text network of S3D without PyTorch, whose import takes longer than all else that a run with
+a new prompt does. The dictionary and the token ids are those of s3dg.py, which takes them from
+here; the arithmetic is that of its TextModule, in NumPy."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+MAX_WORDS = 16
+
+
+def load_dictionary(path: str | Path) -> list[str]:
+    """The words of a .npy dictionary, in order. The file must hold one array of strings [n].
+
+    Raises FileNotFoundError if it is missing, ValueError if it holds anything else. Nothing in
+    it is unpickled.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            words = np.lib.format.read_array(file, allow_pickle=False)
+        if words.ndim != 1 or words.dtype.kind != "U" or not len(words):
+            raise ValueError(f"it holds {words.dtype} of shape {list(words.shape)}")
+        listed = words.tolist()
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path}: no such dictionary") from None
+    except Exception as error:  # a damaged file can raise anything
+        raise ValueError(f"{path}: not a dictionary, one array of strings: {error}") from error
+    return listed
+
+
+def number(words: list[str]) -> dict[str, int]:
+    """Each word of a dictionary -> its token id, from 1 on: 0 is padding."""
+    return {word: i + 1 for i, word in enumerate(words)}
+
+
+def split(sentence: str, word_to_token: dict[str, int]) -> tuple[list[str], list[str]]:
+    """The words of a sentence that the dictionary has, and those that it lacks, in order.
+    Of the first, the network sees `MAX_WORDS`."""
+    words = re.findall(r"[\w']+", sentence.lower())
+    known = [word for word in words if word in word_to_token]
+    unknown = [word for word in words if word not in word_to_token]
+    return known, unknown
+
+
+def tokenize(sentences: list[str], word_to_token: dict[str, int]) -> np.ndarray:
+    """Token ids, int64 [P, MAX_WORDS], filled up with 0. Raises ValueError for a single string."""
+    if isinstance(sentences, str):
+        raise ValueError("expected a list of sentences, got one string: put it in a list")
+    ids = np.zeros((len(sentences), MAX_WORDS), np.int64)
+    for row, sentence in zip(ids, sentences):
+        tokens = [word_to_token[word] for word in split(sentence, word_to_token)[0][:MAX_WORDS]]
+        row[: len(tokens)] = tokens
+    return ids
+
+
+def embed(ids: np.ndarray, weights: dict[str, np.ndarray]) -> np.ndarray:
+    """Token ids, int64 [P, MAX_WORDS] -> the embeddings, float32 [P, 512].
+
+    weights: the state dict of s3dg.TextModule, float32 or float16.
+    """
+    x = weights["word_embd.weight"][ids].astype(np.float32)  # [P, MAX_WORDS, 300]
+    fc1, b1, fc2, b2 = (
+        np.asarray(weights[f"fc{i}.{name}"], np.float32)
+        for i in (1, 2)
+        for name in ("weight", "bias")
+    )
+    x = np.maximum(x @ fc1.T + b1, 0)
+    x = x.max(1, keepdims=True)  # [P, 1, 2048]; padding takes part, as in the reference
+    # One product for each prompt: in one for all, the last bits would depend on the others.
+    return (x @ fc2.T + b2)[:, 0]
