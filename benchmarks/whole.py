@@ -65,7 +65,7 @@ def rows(folder: Path, quick: bool) -> Iterator[Row]:
     seconds = times(folder)
     told = ", ".join(f"{stage} {value:.1f} s" for stage, value in seconds.items())
     yield Row(f"{n} trajectories: where the time goes", told)
-    yield from overlap_rows(listed, 1 if quick else 2)
+    yield from overlap_rows(listed, 1 if quick else 3)
     yield from kept_rows(folder, listed, 1 if quick else 3)
     yield from start_rows(1 if quick else 5)
     if not quick:
