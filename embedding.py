@@ -20,7 +20,7 @@ from devices import default_batch_size, split_work
 from similarity import cosine_similarity
 from texts import Reading
 
-VERSION = 1  # to be raised when frames or prompts are prepared or embedded in another way
+VERSION = 2  # to be raised when frames or prompts are prepared or embedded in another way
 PROMPT_BATCH = 256
 
 
@@ -72,7 +72,6 @@ def embed_prompts(
         part = missing[start : start + PROMPT_BATCH]
         texts = [prompts[i] for i in part]
         with room_for("the prompts", model.device):
-            _ = model.text_network  # loaded out of inference mode: for the videos it may be changed
             embeddings = model.embed_texts(texts)
         for i, embedding, reading in zip(part, embeddings, model.read_texts(texts)):
             kept[i] = {"embedding": embedding, **reading._asdict()}

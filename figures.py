@@ -21,9 +21,10 @@ MAX_PANELS, MAX_BARS = 48, 60  # trajectory groups, prompt groups in each
 COLOURS = "viridis"  # sequential, safe for colour-blind readers
 RIGHT, OTHER = "#d55e00", "#9aa5b1"  # bars: the group's own name, any other
 GAP, TITLE_GAP = 3.5, 12  # points from the cells to the texts around them, from these to the title
-# matplotlib's own settings, whatever the user's matplotlibrc says; nothing is shown in a window
+# matplotlib's own settings, whatever the user's matplotlibrc says; nothing is shown in a window.
+# Without hinting a picture takes a sixth less time, and at 150 dots per inch it is not missed.
 PLAIN = {name: value for name, value in rcParamsDefault.items() if name != "backend"}
-PLAIN["text.hinting"] = "none"  # a sixth of the time, and at 150 dots per inch not missed
+PLAIN |= {"text.hinting": "none"}
 
 
 @rc_context(PLAIN)

@@ -7,6 +7,7 @@ the same as numbers. The network and how it wants its frames are here; the run i
 """
 
 import sys
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 
@@ -55,7 +56,7 @@ class S3DModel(Model):
     "float32", "bfloat16" or "float16". dict_path is s3d_dict.npy beside the checkpoint by default.
     The published files are downloaded if they are missing from their default place. n_frames must
     be even. resize is "crop", "stretch" or "half"; size is the height and width in pixels that the
-    first two give, even. cache may know the hashes of the files.
+    first two give, even. cache may know the hashes of the files, and where the text network is.
 
     Raises weights.WeightsError for files that are missing or wrong, devices.DeviceError for a
     device that is not there.
@@ -126,21 +127,21 @@ class S3DModel(Model):
 
     @cached_property
     def text_network(self):
-        """The words' token ids, and what s3dg_text.embed takes. PyTorch is needed only if the cache
-        does not know where in the checkpoint the text network's weights lie."""
+        """The words' token ids, and the weights that s3dg_text.embed takes. PyTorch is needed only
+        if the cache does not know where in the checkpoint they lie."""
+        from embedding import model_key
         from s3dg_text import load_dictionary, number
 
-        key = {"part": "text_module", "weights": list(self.weights.values())}
-        places = self.cache.get("places", key)
-        if places is None:
-            weights = self.network.text_module.state_dict()
-            places = places_of(weights, self.checkpoint_path)
-            if places is None:
-                return self.network.text_module.word_to_token, {
-                    name: value.numpy() for name, value in weights.items()
-                }
+        key = model_key(self)  # with the dictionary's hash: its token ids fit the weights
+        if places := self.cache.get("places", key):
+            with suppress(OSError, ValueError):  # PyTorch will say what is wrong
+                weights = values_at(places, self.checkpoint_path)
+                return number(load_dictionary(self.dict_path)), weights
+        module = self.network.text_module
+        weights = {name: value.numpy() for name, value in module.state_dict().items()}
+        if self.cache.folder and (places := places_of(weights, self.checkpoint_path)):
             self.cache.put("places", key, places)
-        return number(load_dictionary(self.dict_path)), values_at(places, self.checkpoint_path)
+        return module.word_to_token, weights
 
     def embed_videos(self, frames):
         """Tensors on the device, uint8 [B, T, H, W, 3] -> [B, 512].

@@ -21,8 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-import s3dg_text
-from s3dg_text import load_dictionary
+from s3dg_text import load_dictionary, number, tokenize
 
 
 class STConv3D(nn.Module):
@@ -108,7 +107,7 @@ class TextModule(nn.Module):
     def __init__(self, dict_path, embd_dim, word_dim=300, hidden_dim=2048):
         super().__init__()
         words = load_dictionary(dict_path)
-        self.word_to_token = s3dg_text.number(words)
+        self.word_to_token = number(words)
         vectors = torch.empty(len(words) + 1, word_dim)
         if not vectors.is_meta:  # where normal numbers would cost seconds of imports
             nn.init.normal_(vectors)
@@ -118,7 +117,7 @@ class TextModule(nn.Module):
 
     def tokenize(self, sentences: list[str]) -> Tensor:
         """Token ids, int64 [P, MAX_WORDS] on the CPU, filled up with 0."""
-        return torch.from_numpy(s3dg_text.tokenize(sentences, self.word_to_token))
+        return torch.from_numpy(tokenize(sentences, self.word_to_token))
 
     def forward(self, sentences: list[str]) -> dict[str, Tensor]:
         """`{"text_embedding": [P, embd_dim]}` in the weights' type and on their device.

@@ -58,15 +58,10 @@ def tokenize(sentences: list[str], word_to_token: dict[str, int]) -> np.ndarray:
 def embed(ids: np.ndarray, weights: dict[str, np.ndarray]) -> np.ndarray:
     """Token ids, int64 [P, MAX_WORDS] -> the embeddings, float32 [P, 512].
 
-    weights: the state dict of s3dg.TextModule, float32 or float16.
+    weights: the state dict of s3dg.TextModule, float32.
     """
-    x = weights["word_embd.weight"][ids].astype(np.float32)  # [P, MAX_WORDS, 300]
-    fc1, b1, fc2, b2 = (
-        np.asarray(weights[f"fc{i}.{name}"], np.float32)
-        for i in (1, 2)
-        for name in ("weight", "bias")
-    )
-    x = np.maximum(x @ fc1.T + b1, 0)
+    x = weights["word_embd.weight"][ids]  # [P, MAX_WORDS, 300]
+    x = np.maximum(x @ weights["fc1.weight"].T + weights["fc1.bias"], 0)
     x = x.max(1, keepdims=True)  # [P, 1, 2048]; padding takes part, as in the reference
     # One product for each prompt: in one for all, the last bits would depend on the others.
-    return (x @ fc2.T + b2)[:, 0]
+    return (x @ weights["fc2.weight"].T + weights["fc2.bias"])[:, 0]

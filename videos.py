@@ -2,7 +2,8 @@
 
 A file is read twice. The first pass lists its packets without decoding them: how many frames
 there are, when each is shown, and where decoding can start. The second decodes from the last
-keyframe before each wanted frame, and converts and scales only the wanted ones. Where a list of
+keyframe before each wanted frame, and converts and scales only the wanted ones; where cores are
+free, several parts of the video go through it side by side. Where a list of
 packets cannot tell the frames for certain (some formats, some codecs, damage), every frame is
 decoded and counted instead: slower, in the same memory, and the same frames.
 """
@@ -32,7 +33,7 @@ FRAME_PER_PACKET = {"h264", "hevc", "vp8", "vp9", "av1", "libdav1d", "mpeg4", "m
 TEXT_ART = {"ansi", "bintext", "idf", "xbin"}  # FFmpeg would draw a .txt file as a picture
 MPEG4_EMPTY_FRAME = 16  # bytes; a smaller packet may say "nothing changed" and give no frame
 ATTACHED_PICTURE = av.stream.Disposition.attached_pic  # the cover of a sound file
-MAX_WORKERS = 8  # videos decoded at a time
+MAX_WORKERS = 8  # videos, or parts of one, decoded at a time
 NO_PTS = np.iinfo(np.int64).min
 
 
@@ -78,19 +79,23 @@ def read_clip(path, n_frames, resize="crop", size=224):
     A video damaged in the middle is used up to the damage, and the clip has a warning; damage that
     no wanted frame depends on goes unseen. Raises VideoError if no frame can be read.
     """
-    return _read(path, n_frames, resize, size, n_cores(), threading.Event())
+    stop = threading.Event()
+    try:
+        return _read(path, n_frames, resize, size, min(MAX_WORKERS, n_cores()), stop)
+    finally:
+        stop.set()
 
 
 def read_clips(paths, n_frames, resize="crop", size=224, workers=None):
     """Yields, for each path in turn, its Clip, or its VideoError if it cannot be read.
 
-    As many as `workers` videos are decoded at a time (default: one per core, at most 8), and no
-    more are ahead of the one last asked for. Closing the iterator ends their threads. The other
-    arguments are those of `read_clip`.
+    As many as `workers` videos (default: one per core, at most 8) are decoded ahead of the one last
+    asked for, each in a thread. Closing the iterator ends them. The other arguments are those of
+    `read_clip`.
     """
     workers = workers or min(MAX_WORKERS, n_cores())
     at_once = min(workers, operator.length_hint(paths, workers))
-    n_parts = max(1, n_cores() // max(1, at_once))  # few videos: several parts of each
+    n_parts = max(1, min(MAX_WORKERS, n_cores()) // max(1, at_once))  # of each, if they are few
     stop, pending = threading.Event(), collections.deque()
 
     def read(path):
@@ -104,7 +109,7 @@ def read_clips(paths, n_frames, resize="crop", size=224, workers=None):
     try:
         for path in paths:
             pending.append(_started(read, path))
-            if len(pending) == workers:
+            if len(pending) > workers:
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()
@@ -358,17 +363,18 @@ def _read_parts(path, listing, indices, n_parts, resize, size, stop):
     starts = _starts(listing, ends)
     first = np.unique(starts, return_index=True)[1]  # [groups], where each begins in indices
     n_packets = np.maximum.reduceat(ends, first) - starts[first] + 1
-    before = np.cumsum(n_packets) - n_packets
-    cuts = np.searchsorted(before, n_packets.sum() * np.arange(1, n_parts) / n_parts)
-    cuts = first[np.unique(cuts[cuts < len(first)])]
+    middle = np.cumsum(n_packets) - n_packets / 2
+    cuts = first[1:][np.diff(middle * n_parts // n_packets.sum()) > 0]
 
     def read(part):
         numbered = _decode_groups(path, listing, np.unique(part), stop)
         return _collect(path, numbered, part, resize, size)
 
+    if len(cuts) == 0:
+        return read(indices)
     reading = [_started(read, part) for part in np.split(indices, cuts)]
     parts, sizes = zip(*[part.result() for part in reading])
-    if len({(part.shape[1:], size) for part, size in zip(parts, sizes)}) > 1:
+    if len({part.shape[1:] for part in parts}) > 1:
         raise _Untrusted  # the size changes on the way: the first frame's is to hold for all
     return np.concatenate(parts), sizes[0]
 
@@ -413,7 +419,7 @@ def _decode_groups(path, listing, wanted, stop):
                     continue
                 due.add(rank[p])
                 frames = _decode(context, packet)
-                if p == end:  # a list: a bad frame may be shown after the last one, which needs it
+                if p == end:  # all at once: what it leans on may be shown after it, and be bad
                     frames = [*frames, *_decode(context, None)]
                 for frame in frames:
                     i = number.get(frame.pts, -1)

@@ -5,12 +5,12 @@ weights-only unpickler. Every failure is a WeightsError, whose message names the
 wrong with it, the address of the published file and the command that fetches it by hand.
 """
 
+import math
 import os
 import re
 import shlex
 import sys
 import time
-from mmap import ACCESS_READ, mmap
 from pathlib import Path
 
 from cache import NO_CACHE, Cache
@@ -169,35 +169,35 @@ def load_state_dict(path: str | Path, url: str | None = None, under: str | None 
     return dict(contents)
 
 
-def places_of(tensors: dict, path: str | Path) -> dict[str, list] | None:
-    """Where in the file at `path` the values of float32 tensors lie that were loaded from it:
+def places_of(arrays: dict, path: str | Path) -> dict[str, list] | None:
+    """Where in the file at `path` the values of NumPy float32 arrays lie that were loaded from it:
     name -> [NumPy type, offset in bytes, shape]. None if one does not lie there in float32 or
     float16 just as it does in memory: the file may be compressed."""
     import numpy as np
 
-    places = {}
-    with open(path, "rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
-        for name, tensor in tensors.items():
-            for dtype in ("<f4", "<f2"):
-                values = tensor.numpy().astype(dtype, order="C", copy=False)
-                offset = content.find(values)
-                if offset >= 0 and np.array_equal(values, tensor.numpy()):
-                    places[name] = [dtype, offset, list(tensor.shape)]
-                    break
-            else:
-                return None
+    content, places = Path(path).read_bytes(), {}
+    for name, array in arrays.items():
+        for dtype in ("<f4", "<f2"):
+            values = array.astype(dtype, order="C", copy=False)
+            offset = content.find(values)
+            if offset >= 0 and np.array_equal(values, array):
+                places[name] = [dtype, offset, list(array.shape)]
+                break
+        else:
+            return None
     return places
 
 
 def values_at(places: dict[str, list], path: str | Path) -> dict:
-    """The values that `places_of` found, without PyTorch: name -> a read-only NumPy array, of the
-    file's type, that is read from the file as it is used."""
+    """The arrays that `places_of` found, read without PyTorch, float32. Raises OSError, or
+    ValueError if the file is shorter than it was."""
     import numpy as np
 
-    return {
-        name: np.memmap(path, dtype, "r", offset, tuple(shape))
-        for name, (dtype, offset, shape) in places.items()
-    }
+    arrays = {}
+    for name, (dtype, offset, shape) in places.items():
+        values = np.fromfile(path, dtype, math.prod(shape), offset=offset)
+        arrays[name] = values.reshape(shape).astype(np.float32, copy=False)
+    return arrays
 
 
 def load_into(network, state_dict, path, url=None):

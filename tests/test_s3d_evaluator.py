@@ -21,6 +21,7 @@ from safetensors.torch import save_file
 import evaluator
 import s3d_evaluator
 import texts
+from cache import Cache
 from s3d_evaluator import S3DModel, half
 from s3dg import S3D
 from videos import VideoError, read_clip
@@ -143,6 +144,26 @@ def test_networks_are_loaded_when_they_are_asked(small_weights, monkeypatch):
     monkeypatch.setattr(S3DModel, "video_network", None)
     model.embed_texts(["open door"])
     assert "network" in vars(model)
+
+
+def test_the_text_network_is_found_in_the_checkpoint_again(small_weights, tmp_path, monkeypatch):
+    def embeddings():
+        model = S3DModel(small_weights / "weights.pth", device="cpu", cache=Cache(tmp_path))
+        return model.embed_texts(["open door", "cut tomato"]), "network" in vars(model)
+
+    (fresh, loaded), (again, loaded_again) = embeddings(), embeddings()
+    assert loaded and not loaded_again and (fresh == again).all()
+    for error in (OSError("gone"), ValueError("shorter")):
+        monkeypatch.setattr("s3d_evaluator.values_at", raiser(error))
+        third, loaded = embeddings()
+        assert loaded and (fresh == third).all()
+
+
+def raiser(error):
+    def function(*_):
+        raise error
+
+    return function
 
 
 def test_wrong_files_are_told_of_when_they_are_asked(small_weights, tmp_path):

@@ -6,9 +6,7 @@ import recipe
 import torch
 import torch.nn.functional as F
 
-import s3dg_text
 from s3dg import S3D
-from s3dg_text import MAX_WORDS, load_dictionary, split
 
 ANSWERS = np.load(recipe.GOLDEN / "s3d.npz")
 
@@ -59,15 +57,6 @@ def test_text_agrees_with_the_reference(net):
     assert_agrees(net.text_module(prompts)["text_embedding"], ANSWERS["text_embedding"])
 
 
-def test_text_without_torch_agrees_with_the_reference(net):
-    weights = {name: value.numpy() for name, value in net.text_module.state_dict().items()}
-    ids = s3dg_text.tokenize(recipe.S3D_FACTS["prompts"], net.text_module.word_to_token)
-    embeddings = s3dg_text.embed(ids, weights)
-    assert embeddings.dtype == np.float32
-    assert_agrees(torch.from_numpy(embeddings), ANSWERS["text_embedding"])
-    assert s3dg_text.embed(ids[:0], weights).shape == (0, 512)
-
-
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @torch.inference_mode()
 def test_autocast_moves_no_similarity(net, dtype):
@@ -106,14 +95,6 @@ def test_forward_stays_on_its_device(small_dict):
     assert net.text_module(["open door"])["text_embedding"].device.type == "meta"
 
 
-def test_words_are_split_as_in_the_reference(net):
-    words = net.text_module.word_to_token
-    assert split("Open the DOOR, don't zzz!", words) == (["open", "the", "door", "don't"], ["zzz"])
-    assert split("", words) == ([], [])
-    assert net.text_module.tokenize(["dog " * 40]).count_nonzero() == MAX_WORDS
-    assert net.text_module.tokenize([]).shape == (0, MAX_WORDS)
-
-
 def test_one_string_is_refused(net):
     with pytest.raises(ValueError, match="list of sentences"):
         net.text_module("open door")
@@ -142,62 +123,3 @@ def test_smallest_clip(net):
 
 def test_word_table_is_as_long_as_the_dictionary_plus_one(small_dict):
     assert S3D(small_dict).state_dict()["text_module.word_embd.weight"].shape == (51, 300)
-
-
-def test_missing_dictionary(tmp_path):
-    with pytest.raises(FileNotFoundError, match="missing.npy: no such dictionary"):
-        load_dictionary(tmp_path / "missing.npy")
-
-
-class RunsCode:
-    def __reduce__(self):
-        return (open, ("dictionary_ran_code", "w"))
-
-    def __repr__(self):
-        return "code"
-
-
-@pytest.mark.parametrize(
-    "array",
-    [
-        np.zeros(5),
-        np.array([["a", "b"]]),
-        np.array([], dtype="<U1"),
-        np.array("word"),
-        np.array([b"bytes"]),
-        np.array([RunsCode()], dtype=object),
-        np.array([("a", 1)], dtype=[("word", "U1"), ("id", int)]),
-    ],
-    ids=str,
-)
-def test_files_that_are_no_dictionary(tmp_path, monkeypatch, array):
-    monkeypatch.chdir(tmp_path)
-    np.save("dict.npy", array, allow_pickle=True)
-    with pytest.raises(ValueError, match="dict.npy: not a dictionary"):
-        load_dictionary("dict.npy")
-    assert [path.name for path in tmp_path.iterdir()] == ["dict.npy"]
-
-
-@pytest.mark.parametrize("keep", [0, 3, 60, 200])
-def test_truncated_dictionary(tmp_path, small_dict, keep):
-    path = tmp_path / "dict.npy"
-    path.write_bytes(small_dict.read_bytes()[:keep])
-    with pytest.raises(ValueError, match="dict.npy: not a dictionary"):
-        load_dictionary(path)
-
-
-@pytest.mark.parametrize("damage", [b"{'descr': '<U4', 'shape': (", b"[]", b"{'shape': (10**99,)}"])
-def test_damaged_header(tmp_path, small_dict, damage):
-    data = bytearray(small_dict.read_bytes())
-    data[10 : 10 + len(damage)] = damage
-    path = tmp_path / "dict.npy"
-    path.write_bytes(data)
-    with pytest.raises(ValueError, match="dict.npy: not a dictionary"):
-        load_dictionary(path)
-
-
-def test_not_an_npy_file(tmp_path):
-    path = tmp_path / "dict.npy"
-    path.write_text("<html>404</html>" * 50)
-    with pytest.raises(ValueError, match="dict.npy: not a dictionary"):
-        load_dictionary(path)

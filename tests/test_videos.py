@@ -1,6 +1,8 @@
 """videos.py: which frames, exactly those, in bounded memory, and a clear word when it cannot."""
 
+import collections
 import contextlib
+import io
 import os
 import signal
 import subprocess
@@ -204,6 +206,22 @@ def test_every_length(length, file, tmp_path):
         assert np.array_equal(clip.frames, everything[sample_indices(length, n)])
 
 
+@pytest.mark.parametrize("n_parts", [1, 2, 3, 8])
+def test_parts_share_the_work(kinds, monkeypatch, n_parts):
+    path, _ = kinds("no B-frames")  # a keyframe every 9
+    monkeypatch.setattr(videos, "n_cores", lambda: n_parts)
+    decoded, decode = collections.Counter(), videos._decode
+
+    def count(context, packet):
+        decoded[context] += packet is not None
+        return decode(context, packet)
+
+    monkeypatch.setattr(videos, "_decode", count)
+    read_clip(path, 60, "half")
+    assert len(decoded) == min(n_parts, 7) and decoded.total() == 60
+    assert max(decoded.values()) - min(decoded.values()) <= 9
+
+
 def test_groups_without_a_wanted_frame_are_skipped(kinds, monkeypatch):
     path, _ = kinds("no B-frames")  # a keyframe every 9
     decoded, decode = [], videos._decode
@@ -363,6 +381,26 @@ def test_a_size_that_changes_on_the_way(tmp_path):
         assert clip.frames.shape == (16, *shape, 3) and clip.size == (96, 64)
         if resize != "crop":
             assert [frame_number(f) for f in clip.frames] == [*range(8), *range(8)]
+
+
+def test_a_size_that_changes_between_two_parts(tmp_path, monkeypatch):
+    path = tmp_path / "changes.mkv"
+    with av.open(str(path), "w") as container:
+        stream, packets = encode(container, counting_frames(8), "mjpeg", pix_fmt="yuvj420p")
+        container.mux(packets)
+        with av.open(io.BytesIO(), "w", "avi") as other:
+            frames = counting_frames(8, 64, 64)
+            for i, packet in enumerate(encode(other, frames, "mjpeg", pix_fmt="yuvj420p")[1]):
+                packet.stream, packet.pts, packet.dts = stream, 8 + i, 8 + i
+                container.mux(packet)
+    assert [f.shape[1] for f in decode_everything(path)] == [96] * 8 + [64] * 8
+    for resize in ("crop", "stretch", "half"):
+        clips = []
+        for n_parts in (1, 2, 5):
+            monkeypatch.setattr(videos, "n_cores", lambda n_parts=n_parts: n_parts)
+            clips.append(read_clip(path, 16, resize, 50))
+        assert all(np.array_equal(clip.frames, clips[0].frames) for clip in clips)
+        assert {clip[2:] for clip in clips} == {(16, (96, 64), None)}
 
 
 @pytest.mark.parametrize("codec, pix_fmt", [("mjpeg", "yuvj420p"), ("libx264", "yuvj420p")])
@@ -575,6 +613,14 @@ def test_an_mp4_that_ends_between_two_packets(flags, tmp_path):
         assert clip.warning.startswith("damaged (it ends early); ") and clip.length <= n
 
 
+def write_changed(path, data, changes):
+    """changes: (where in the file, from 0 to 1, the new byte)"""
+    data = bytearray(data)
+    for where, byte in changes:
+        data[int(len(data) * where)] = byte
+    path.write_bytes(data)
+
+
 @settings(max_examples=150)
 @given(
     extension=st.sampled_from(sorted(CUT)),
@@ -584,10 +630,7 @@ def test_an_mp4_that_ends_between_two_packets(flags, tmp_path):
 def test_a_file_with_wrong_bytes_gives_a_clip_or_an_error(whole, extension, changes, resize):
     folder, data, _ = whole[extension]
     path = folder / f"changed.{extension}"
-    data = bytearray(data)
-    for where, byte in changes:
-        data[int(len(data) * where)] = byte
-    path.write_bytes(data)
+    write_changed(path, data, changes)
     try:
         clip = read_clip(path, 8, resize, 32)
     except VideoError as error:
@@ -606,10 +649,7 @@ def test_a_file_with_wrong_bytes_gives_a_clip_or_an_error(whole, extension, chan
 def test_parts_change_nothing_of_a_file_with_wrong_bytes(whole, extension, changes, n):
     folder, data, _ = whole[extension]
     path = folder / f"parts.{extension}"
-    data = bytearray(data)
-    for where, byte in changes:
-        data[int(len(data) * where)] = byte
-    path.write_bytes(data)
+    write_changed(path, data, changes)
     in_one, *in_parts = (clip_or_error(path, n, n_parts) for n_parts in (1, 2, 7))
     assert in_parts == [in_one] * 2
 
