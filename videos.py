@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 import av
 import numpy as np
+from av.sidedata.sidedata import SideDataContainer
 from av.video.reformatter import VideoReformatter
 
 from devices import n_cores
@@ -532,7 +533,9 @@ def _pixels(frame, resize, size, reformatter):
         pixels = _scaled(frame, width, height, reformatter)
 
     # The display matrix [a b; c d] takes (x, y) to (ax + cy, bx + dy): mirrorings and quarter turns
-    matrix = frame.side_data.get("DISPLAYMATRIX")
+    # (asked of a container of our own: frame.side_data would be part of the frame, a cycle that
+    # holds its memory until Python happens to look for cycles).
+    matrix = SideDataContainer(frame).get("DISPLAYMATRIX")
     if matrix is not None:
         (a, b), (c, d) = np.frombuffer(bytes(matrix), np.int32).reshape(3, 3)[:2, :2].tolist()
         if abs(b) > abs(a):

@@ -2,6 +2,7 @@
 
 import collections
 import contextlib
+import gc
 import io
 import os
 import signal
@@ -726,6 +727,20 @@ def test_clips_come_in_order_and_errors_in_their_place(tmp_path):
             else:
                 assert result.size == (48 + 2 * k, 32)
                 assert np.array_equal(result.frames, read_clip(paths[k], 8, "half").frames)
+
+
+def test_nothing_is_left_for_the_search_of_cycles(clip_path):
+    """Frames in cycles would take memory until Python looks for such."""
+    turned = write_video(
+        clip_path.with_name("turned.mp4"), counting_frames(4), turn=(90, True, False)
+    )
+    gc.collect()
+    gc.disable()
+    try:
+        assert len(list(read_clips([clip_path, turned] * 3, 8))) == 6
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
 
 
 def test_nothing_to_read():
