@@ -3,9 +3,9 @@
 A file is read twice. The first pass lists its packets without decoding them: how many frames
 there are, when each is shown, and where decoding can start. The second decodes from the last
 keyframe before each wanted frame, and converts and scales only the wanted ones; where cores are
-free, several parts of the video go through it side by side. Where a list of
-packets cannot tell the frames for certain (some formats, some codecs, damage), every frame is
-decoded and counted instead: slower, in the same memory, and the same frames.
+free, several parts of the video go through it side by side. Where a list of packets cannot tell
+the frames for certain (some formats, some codecs, damage), every frame is decoded and counted
+instead: slower, in the same memory, and the same frames.
 """
 
 import collections
@@ -34,7 +34,7 @@ FRAME_PER_PACKET = {"h264", "hevc", "vp8", "vp9", "av1", "libdav1d", "mpeg4", "m
 TEXT_ART = {"ansi", "bintext", "idf", "xbin"}  # FFmpeg would draw a .txt file as a picture
 MPEG4_EMPTY_FRAME = 16  # bytes; a smaller packet may say "nothing changed" and give no frame
 ATTACHED_PICTURE = av.stream.Disposition.attached_pic  # the cover of a sound file
-MAX_WORKERS = 8  # videos, or parts of one, decoded at a time
+MAX_WORKERS = 8
 NO_PTS = np.iinfo(np.int64).min
 
 
@@ -82,7 +82,7 @@ def read_clip(path, n_frames, resize="crop", size=224):
     """
     stop = threading.Event()
     try:
-        return _read(path, n_frames, resize, size, min(MAX_WORKERS, n_cores()), stop)
+        return _read(path, n_frames, resize, size, _most_workers(), stop)
     finally:
         stop.set()
 
@@ -94,9 +94,9 @@ def read_clips(paths, n_frames, resize="crop", size=224, workers=None):
     asked for, each in a thread. Closing the iterator ends them. The other arguments are those of
     `read_clip`.
     """
-    workers = workers or min(MAX_WORKERS, n_cores())
+    workers = workers or _most_workers()
     at_once = min(workers, operator.length_hint(paths, workers))
-    n_parts = max(1, min(MAX_WORKERS, n_cores()) // max(1, at_once))  # of each, if they are few
+    n_parts = max(1, _most_workers() // max(1, at_once))  # of each, if they are few
     stop, pending = threading.Event(), collections.deque()
 
     def read(path):
@@ -116,6 +116,11 @@ def read_clips(paths, n_frames, resize="crop", size=224, workers=None):
             yield pending.popleft().result()
     finally:
         stop.set()
+
+
+def _most_workers():
+    """How many videos, or parts of one, are decoded at a time."""
+    return min(MAX_WORKERS, n_cores())
 
 
 def _started(function, *arguments):

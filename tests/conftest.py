@@ -69,6 +69,14 @@ def golden_dict(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def small_dict(tmp_path_factory):
+    """Path of a dictionary of 50 words."""
+    path = tmp_path_factory.mktemp("small") / "dict.npy"
+    np.save(path, recipe.dictionary(["open", "door"], 50))
+    return path
+
+
+@pytest.fixture(scope="session")
 def golden_state_dict():
     """The published checkpoint's keys and shapes, filled by the recipe."""
     import torch

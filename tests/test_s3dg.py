@@ -18,13 +18,6 @@ def net(golden_dict, golden_state_dict):
     return net
 
 
-@pytest.fixture(scope="module")
-def small_dict(tmp_path_factory):
-    path = tmp_path_factory.mktemp("dict") / "dict.npy"
-    np.save(path, recipe.dictionary(["open", "door"], 50))
-    return path
-
-
 def clip(name):
     facts = recipe.S3D_FACTS["videos"][name]
     return torch.from_numpy(recipe.video(facts["seed"], tuple(facts["shape"])))

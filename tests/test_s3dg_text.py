@@ -73,13 +73,6 @@ def test_words_are_split_as_in_the_reference(word_to_token):
     assert tokenize([], word_to_token).shape == (0, MAX_WORDS)
 
 
-@pytest.fixture(scope="module")
-def small_dict(tmp_path_factory):
-    path = tmp_path_factory.mktemp("dict") / "dict.npy"
-    np.save(path, recipe.dictionary(["open", "door"], 50))
-    return path
-
-
 def test_missing_dictionary(tmp_path):
     with pytest.raises(FileNotFoundError, match="missing.npy: no such dictionary"):
         load_dictionary(tmp_path / "missing.npy")
