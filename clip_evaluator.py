@@ -22,13 +22,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
-import evaluator
-import texts
-from arguments import whole_number
-from cache import NO_CACHE, Cache
-from devices import choose_device, choose_precision
-from model import Model
-from weights import WeightsError, check_finite, check_weights, from_hub, read, sha256
+from trajeval import evaluator, readings
+from trajeval.arguments import whole_number
+from trajeval.cache import NO_CACHE, Cache
+from trajeval.devices import choose_device, choose_precision
+from trajeval.model import Model
+from trajeval.terminal import UserError
+from trajeval.weights import check_finite, check_weights, from_hub, read, sha256
 
 MODEL, PRETRAINED = "ViT-B-32", "laion2b_s34b_b79k"
 HUB, FOLDER = "hf-hub:", "local-dir:"  # how open_clip's names begin that are not its own
@@ -44,8 +44,8 @@ class ClipModel(Model):
     are embedded at a precision, "auto", "float32", "bfloat16" or "float16". cache may know what
     open_clip, which is slow to import, says of the model.
 
-    Raises weights.WeightsError for a name that open_clip does not have and for files that are
-    missing or wrong, devices.DeviceError for a device that is not there.
+    Raises UserError for a name that open_clip does not have and for files that are
+    missing or wrong, UserError for a device that is not there.
     """
 
     name, packages = "clip", ("open_clip_torch", "timm", "transformers", "pillow")
@@ -64,7 +64,7 @@ class ClipModel(Model):
         if pretrained is None and model == MODEL:
             pretrained = PRETRAINED
         if problems := wrong_names(model, pretrained):
-            raise WeightsError("\n".join(problems))
+            raise UserError("\n".join(problems))
         self.model, self.pretrained = model, None if pretrained is None else str(pretrained)
         self.device = choose_device(device)
         self.precision = choose_precision(precision, self.device)
@@ -114,7 +114,7 @@ class ClipModel(Model):
         """Tensors on the device, uint8 [B, T, H, W, 3] -> float32 [B, D], of length 1."""
         import torch.nn.functional as F
 
-        from embedding import normalized
+        from trajeval.embedding import normalized
 
         video = normalized(frames, self.preparation["mean"], self.preparation["std"])
         images = self.video_network.encode_image(video.flatten(0, 1))  # [B * T, D]
@@ -123,15 +123,15 @@ class ClipModel(Model):
 
     def embed_texts(self, prompts: list[str]):
         """Prompts -> NumPy float32 [P, D]."""
-        from embedding import infer
+        from trajeval.embedding import infer
 
         tokens = self.loaded.tokenizer(prompts).to(self.device)
         return infer(self.text_network.encode_text, tokens)
 
-    def read_texts(self, prompts: list[str]) -> list[texts.Reading]:
+    def read_texts(self, prompts: list[str]) -> list[readings.Reading]:
         """How the network reads each prompt."""
         tokenizer = self.loaded.tokenizer
-        return texts.read(prompts, tokenizer, tokenizer.context_length)
+        return readings.read(prompts, tokenizer, tokenizer.context_length)
 
     @staticmethod
     def add_arguments(parser) -> None:
@@ -203,7 +203,7 @@ def wrong_names(model: str, pretrained: str | Path | None) -> list[str]:
     if is_file(pretrained):
         try:
             check_weights(pretrained)
-        except WeightsError as error:
+        except UserError as error:
             return [str(error)]
     return []
 
@@ -249,7 +249,7 @@ class Loaded(NamedTuple):
 
 
 def hashes(model, weights, cache) -> dict[str, str]:
-    """The SHA-256 of each file that a network is made of. Raises WeightsError, OSError."""
+    """The SHA-256 of each file that a network is made of. Raises UserError, OSError."""
     files = set(weights)
     if model.startswith((HUB, FOLDER)):  # their configuration, vocabulary, other weights ...
         for path in weights:
@@ -261,12 +261,12 @@ def is_unchanged(model, facts, cache) -> bool:
     """Whether a network's files are those that facts were found of."""
     try:
         return hashes(model, facts["weights"], cache) == facts["files"]
-    except (OSError, WeightsError):
+    except (OSError, UserError):
         return False
 
 
 def load_network(model, pretrained):
-    """The network, on the CPU in float32, with what belongs to it. Raises WeightsError."""
+    """The network, on the CPU in float32, with what belongs to it. Raises UserError."""
     import open_clip
 
     force_quick_gelu = False
@@ -282,7 +282,7 @@ def load_network(model, pretrained):
         tags = open_clip.list_pretrained_tags_by_model(name)
         published = open_clip.get_pretrained_cfg(name, pretrained)
         if not published:
-            raise WeightsError(
+            raise UserError(
                 f"--pretrained {pretrained}: no weights that open_clip has for {model}"
                 f"{nearest(pretrained, tags)}; it has {', '.join(tags) or 'none'}"
             )
@@ -305,7 +305,7 @@ def load_network(model, pretrained):
             if Path(path).suffix != ".npz":
                 read(path)  # says what is wrong if the file itself is
         reason = " ".join(str(error).split())
-        raise WeightsError(f"{paths[0]} does not fit {model}: {reason[:400]}") from None
+        raise UserError(f"{paths[0]} does not fit {model}: {reason[:400]}") from None
     check_finite(network.state_dict(), paths[0])
     tokenizer = from_hub(get_tokenizer, model, at=f"the tokenizer of {model}")
     return Loaded(network, tokenizer, paths)

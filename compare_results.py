@@ -12,15 +12,15 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from arguments import add_output_dir, escape_output
-from results import (
-    ResultsError,
+from trajeval.arguments import add_output_dir, escape_output
+from trajeval.results import (
     as_csv,
     read_results,
     replace_files,
     wrong_folder,
     wrong_name,
 )
+from trajeval.terminal import UserError
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -44,7 +44,7 @@ def main(argv: list[str] | None = None) -> int:
     for folder in args.results:
         try:
             runs.append(read_results(folder))
-        except ResultsError as error:
+        except UserError as error:
             problems.append(str(error))
     if not problems:
         problems = differing(runs, args.results)
@@ -131,10 +131,10 @@ def unique_names(runs, folders):
 
 def picture(runs, names):
     """The heatmaps side by side, as a PNG file: of groups where there are any."""
-    from figures import as_png, heatmap, side_by_side
-    from inputs import short_names
-    from report import MEANS, Entry, groups_of
-    from similarity import group_statistics
+    from trajeval.figures import as_png, heatmap, side_by_side
+    from trajeval.inputs import short_names
+    from trajeval.report import MEANS, Entry, groups_of
+    from trajeval.similarity import group_statistics
 
     pictures = []
     for run, name in zip(runs, names):
@@ -153,9 +153,9 @@ def compare(runs, names):
     """The table of metrics, its header first; None if nothing is labelled."""
     import numpy as np
 
-    from metrics import bootstrap, differences, interval, resamples
-    from similarity import number_groups
-    from verdict import SEED, labelled_rows, scores_of
+    from trajeval.metrics import bootstrap, differences, interval, resamples
+    from trajeval.similarity import number_groups
+    from trajeval.verdict import SEED, labelled_rows, scores_of
 
     scored = []
     for run in runs:

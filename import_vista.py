@@ -16,9 +16,9 @@ from contextlib import suppress
 from glob import glob
 from pathlib import Path
 
-from arguments import BASELINE, escape_output
-from inputs import MAX_BYTES
-from results import replace_files, wrong_folder
+from trajeval.arguments import BASELINE, escape_output
+from trajeval.inputs import MAX_BYTES
+from trajeval.results import replace_files, wrong_folder
 
 TEXT = "tag:yaml.org,2002:str"
 

@@ -11,14 +11,14 @@ from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 
-import evaluator
-from arguments import whole_number
-from cache import NO_CACHE, Cache
-from devices import choose_device, choose_precision
-from model import Model
-from texts import Reading
-from weights import (
-    WeightsError,
+from trajeval import evaluator
+from trajeval.arguments import whole_number
+from trajeval.cache import NO_CACHE, Cache
+from trajeval.devices import choose_device, choose_precision
+from trajeval.model import Model
+from trajeval.readings import Reading
+from trajeval.terminal import UserError
+from trajeval.weights import (
     by_hand,
     check_published,
     check_weights,
@@ -58,7 +58,7 @@ class S3DModel(Model):
     be even. resize is "crop", "stretch" or "half"; size is the height and width in pixels that the
     first two give, even. cache may know the hashes of the files, and where the text network is.
 
-    Raises weights.WeightsError for files that are missing or wrong, devices.DeviceError for a
+    Raises UserError for files that are missing or wrong, UserError for a
     device that is not there.
     """
 
@@ -105,11 +105,11 @@ class S3DModel(Model):
             with torch.device("meta"):  # no time for random weights that are replaced anyway
                 network = S3D(self.dict_path, 512)
         except (FileNotFoundError, ValueError) as error:
-            raise WeightsError(f"{error}.{dictionary_by_hand}") from None
+            raise UserError(f"{error}.{dictionary_by_hand}") from None
         words = network.text_module.word_embd.num_embeddings - 1
         table = state_dict.get("text_module.word_embd.weight")
         if table is not None and table.ndim == 2 and len(table) != words + 1:
-            raise WeightsError(
+            raise UserError(
                 f"{self.dict_path} does not belong to {self.checkpoint_path}: it has {words:,} "
                 f"words, and the checkpoint has vectors for {len(table) - 1:,}. Give the right one "
                 f"with --dict-path.{dictionary_by_hand}"
@@ -129,8 +129,8 @@ class S3DModel(Model):
     def text_network(self):
         """The words' token ids, and the weights that s3dg_text.embed takes. PyTorch is needed only
         if the cache does not know where in the checkpoint they lie."""
-        from embedding import model_key
         from s3dg_text import load_dictionary, number
+        from trajeval.embedding import model_key
 
         key = model_key(self)  # with the dictionary's hash: its token ids fit the weights
         if places := self.cache.get("places", key):
@@ -244,7 +244,7 @@ class S3DModel(Model):
                     check(path)
                 elif path.exists():
                     check_published(path, URL + path.name, PUBLISHED_BYTES[path])
-            except WeightsError as error:
+            except UserError as error:
                 problems.append(str(error))
         return problems
 

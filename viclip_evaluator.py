@@ -10,14 +10,13 @@ import sys
 from functools import cached_property
 from pathlib import Path
 
-import evaluator
-import texts
-from arguments import whole_number
-from cache import NO_CACHE, Cache
-from devices import choose_device, choose_precision
-from model import Model
-from weights import (
-    WeightsError,
+from trajeval import evaluator, readings
+from trajeval.arguments import whole_number
+from trajeval.cache import NO_CACHE, Cache
+from trajeval.devices import choose_device, choose_precision
+from trajeval.model import Model
+from trajeval.terminal import UserError
+from trajeval.weights import (
     check_weights,
     fetch_from_hub,
     load_into,
@@ -44,7 +43,7 @@ class ViCLIPModel(Model):
     unless interpolate_time asks for its interpolation. resize is "stretch" or "crop".
     cache may know the hash of the file.
 
-    Raises weights.WeightsError for files that are missing or wrong, devices.DeviceError for a
+    Raises UserError for files that are missing or wrong, UserError for a
     device that is not there.
     """
 
@@ -87,11 +86,11 @@ class ViCLIPModel(Model):
         found = getattr(state_dict.get("vision_encoder.class_embedding"), "shape", None)
         for other, size in viclip.SIZES.items():
             if other != self.architecture and found == (size.width,):
-                raise WeightsError(f"{self.path} holds {SIZES[other]}: give --model-size {other}")
+                raise UserError(f"{self.path} holds {SIZES[other]}: give --model-size {other}")
         time = state_dict.get(TIME)
         if time is not None and time.ndim == 3 and time.shape[1] != self.n_frames:
             if not self.interpolate_time:
-                raise WeightsError(
+                raise UserError(
                     f"{self.path} was trained with {time.shape[1]} frames, and --n-frames asks for "
                     f"{self.n_frames}: leave it out, or give --interpolate-time too"
                 )
@@ -115,22 +114,22 @@ class ViCLIPModel(Model):
 
     def embed_videos(self, frames):
         """Tensors on the device, uint8 [B, T, 224, 224, 3] -> [B, D]."""
-        from embedding import normalized
+        from trajeval.embedding import normalized
 
         return self.video_network(normalized(frames, MEAN, STD))
 
     def embed_texts(self, prompts: list[str]):
         """Prompts -> NumPy float32 [P, D]."""
-        from embedding import infer
+        from trajeval.embedding import infer
         from viclip import tokenize
 
         return infer(self.text_network, tokenize(prompts).to(self.device))
 
-    def read_texts(self, prompts: list[str]) -> list[texts.Reading]:
+    def read_texts(self, prompts: list[str]) -> list[readings.Reading]:
         """How the network reads each prompt."""
         from viclip import CONTEXT, tokenize
 
-        return texts.read(prompts, tokenize, CONTEXT)
+        return readings.read(prompts, tokenize, CONTEXT)
 
     @staticmethod
     def add_arguments(parser) -> None:
@@ -178,7 +177,7 @@ class ViCLIPModel(Model):
         if path != CHECKPOINT or path.exists():
             try:
                 check_weights(path)
-            except WeightsError as error:
+            except UserError as error:
                 problems.append(str(error))
         return problems
 

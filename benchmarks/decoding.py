@@ -12,7 +12,7 @@ import numpy as np
 from measuring import Row, compared, fastest, limited, run
 from PIL import Image
 
-from videos import read_clip, sample_indices
+from trajeval.videos import read_clip, sample_indices
 
 N_FRAMES, SIDE = 32, 224
 MOST_ABOVE_IDLE = 300  # MB
@@ -66,7 +66,7 @@ def scaled(frame: np.ndarray) -> np.ndarray:
 
 def peak(expression: str) -> int:
     """Bytes that a process takes at most that imports videos.py and evaluates an expression."""
-    return run("-c", f"import videos; {expression}").peak
+    return run("-c", f"from trajeval import videos; {expression}").peak
 
 
 def make_video(path: Path, n: int, height: int, width: int, gap: int = 250, seed: int = 0) -> Path:

@@ -21,7 +21,7 @@ import torch
 import whole
 from measuring import Row
 
-from devices import n_cores
+from trajeval.devices import n_cores
 
 SECTIONS = {"networks": networks.rows, "decoding": decoding.rows, "whole": whole.rows}
 

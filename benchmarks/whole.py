@@ -11,10 +11,10 @@ from pathlib import Path
 from decoding import make_trajectories
 from measuring import ROOT, Row, compared, limited, run
 
-from devices import n_cores, split_work
-from embedding import embed_batch, embed_trajectories, threads_of
 from s3d_evaluator import DEMO, S3DModel
-from videos import read_clips
+from trajeval.devices import n_cores, split_work
+from trajeval.embedding import embed_batch, embed_trajectories, threads_of
+from trajeval.videos import read_clips
 
 CHECKPOINT, DICTIONARY = DEMO["model_checkpoint_path"], DEMO["dict_path"]
 PROMPTS = DEMO["prompts_path"]
@@ -28,7 +28,7 @@ resource.setrlimit(resource.RLIMIT_AS, (memory * 9 // 10,) * 2)
 
 import imageio.v3 as iio, matplotlib.pyplot as plt, torch, torch.nn.functional as F
 from s3dg import S3D
-from weights import load_state_dict
+from trajeval.weights import load_state_dict
 
 weights, dictionary, trajectories, prompts, picture = sys.argv[1:]
 net = S3D(dictionary, 512)

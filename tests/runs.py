@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-import evaluator
+from trajeval import evaluator
 
 ROOT = Path(__file__).parent.parent
 TRAJECTORIES = [ROOT / f"trajectories/cheetah_{name}.mp4" for name in ("run", "jump", "tremble")]

@@ -15,8 +15,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-import cache
-from cache import Cache, decode, default_folder, encode
+from trajeval import cache
+from trajeval.cache import Cache, decode, default_folder, encode
 
 VECTOR = np.array([1 / 3, -0.0, np.nan, np.inf, -np.inf, 1e-45], np.float32)
 KEY = {"video": "ab12", "frames": [0, 3, 6], "size": None}

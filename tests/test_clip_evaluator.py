@@ -24,7 +24,8 @@ from transformers import PreTrainedTokenizerFast
 
 import clip_evaluator
 from clip_evaluator import ClipModel
-from weights import WeightsError, sha256
+from trajeval.terminal import UserError
+from trajeval.weights import sha256
 
 evaluate = partial(runs.evaluate, "clip_evaluator.py")
 evaluate_here = partial(runs.evaluate_here, ClipModel)
@@ -313,13 +314,13 @@ def test_wrong_names_of_models_and_weights(project, arguments, message):
 
 def test_weights_that_do_not_fit(folders, tmp_path):
     path = folders["clip"] / "open_clip_pytorch_model.bin"
-    with pytest.raises(WeightsError, match=r"model.bin does not fit ViT-S-32: \w"):
+    with pytest.raises(UserError, match=r"model.bin does not fit ViT-S-32: \w"):
         ClipModel.load("ViT-S-32", path)
     (tmp_path / "cut.pt").write_bytes(path.read_bytes()[:10_000])
-    with pytest.raises(WeightsError, match=r"cut.pt is a PyTorch checkpoint.* cut short"):
+    with pytest.raises(UserError, match=r"cut.pt is a PyTorch checkpoint.* cut short"):
         ClipModel.load("ViT-S-32", tmp_path / "cut.pt")
     torch.save({"a": torch.nn.Linear(2, 2)}, tmp_path / "code.pt")
-    with pytest.raises(WeightsError, match=r"code.pt was refused: it holds code"):
+    with pytest.raises(UserError, match=r"code.pt was refused: it holds code"):
         ClipModel.load("ViT-S-32", tmp_path / "code.pt")
 
 
@@ -340,13 +341,13 @@ def test_code_that_a_model_brings_is_not_run(folders, tmp_path, monkeypatch):
     (folder / "tokenizer_config.json").write_text(json.dumps(settings))
     try:
         ClipModel.load(f"local-dir:{folder}", device="cpu")
-    except WeightsError as error:
+    except UserError as error:
         assert "the tokenizer of" in str(error)
     assert not Path("it_ran").exists()
 
 
 def test_an_unknown_tag_names_those_there_are():
-    with pytest.raises(WeightsError, match=r"opanai: no .*nearest: openai; it has openai"):
+    with pytest.raises(UserError, match=r"opanai: no .*nearest: openai; it has openai"):
         ClipModel.load("ViT-B-32", "opanai")
 
 

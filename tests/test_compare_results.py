@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 import compare_results
-from metrics import measure
-from results import as_json, as_npy, write_results
+from trajeval.metrics import measure
+from trajeval.results import as_json, as_npy, write_results
 
 ROOT = Path(__file__).parent.parent
 PATHS = [f"clips/{i}.mp4" for i in range(8)]

@@ -10,7 +10,7 @@ import pytest
 from behaviours import BEHAVIOURS, TAKES, clip_name
 from captions import HELD_OUT, PHRASES, PROMPTS, caption, dictionary, inflect, prompt_list
 
-from inputs import read_prompts, read_trajectories
+from trajeval.inputs import read_prompts, read_trajectories
 
 ROOT = Path(__file__).parent.parent
 TRAJECTORIES = sorted((ROOT / "trajectories").glob("cheetah_*.mp4"))

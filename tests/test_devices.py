@@ -8,16 +8,22 @@ import pytest
 import torch
 from runs import ROOT
 
-import devices
-from devices import DeviceError, choose_device, choose_precision, default_batch_size, split_work
+from trajeval import devices
+from trajeval.devices import (
+    choose_device,
+    choose_precision,
+    default_batch_size,
+    split_work,
+)
+from trajeval.terminal import UserError
 
 
 def test_devices():
     assert choose_device("cpu") == "cpu"
     assert choose_device("auto") in ("cpu", "cuda", "mps")
-    with pytest.raises(DeviceError, match="no such device: gpu"):
+    with pytest.raises(UserError, match="no such device: gpu"):
         choose_device("gpu")
-    with pytest.raises(DeviceError, match="cuda"):
+    with pytest.raises(UserError, match="cuda"):
         choose_device(f"cuda:{torch.cuda.device_count()}")
 
 
@@ -36,16 +42,16 @@ def test_the_best_there_is(monkeypatch, has_cuda, has_mps, expected):
         if is_there:
             assert choose_device(name) == name
         else:
-            with pytest.raises(DeviceError, match=f"--device {name[:3]}"):
+            with pytest.raises(UserError, match=f"--device {name[:3]}"):
                 choose_device(name)
-    with pytest.raises(DeviceError, match="--device cuda"):
+    with pytest.raises(UserError, match="--device cuda"):
         choose_device("cuda:2")
 
 
 def test_the_cpu_is_chosen_without_torch(tmp_path):
     (tmp_path / "torch.py").write_text("raise RuntimeError('torch was imported')")
     program = """
-import devices
+from trajeval import devices
 devices.may_have_gpu = lambda: False
 for name in ("cpu", "auto"):
     device = devices.choose_device(name)

@@ -9,19 +9,18 @@ import pytest
 import torch
 from make_videos import counting_frames, write_video
 
-import embedding
-import videos
-from cache import Cache
-from embedding import (
+from trajeval import embedding, videos
+from trajeval.cache import Cache
+from trajeval.embedding import (
     Embedded,
-    OutOfMemory,
     embed_prompts,
     embed_trajectories,
     normalized,
     similarity,
 )
-from texts import Reading
-from videos import VideoError, read_clip
+from trajeval.readings import Reading
+from trajeval.terminal import UserError
+from trajeval.videos import VideoError, read_clip
 
 
 class MeanColour:
@@ -295,7 +294,7 @@ def test_what_is_short_for_other_reasons_leaves_the_others_large(paths, monkeypa
 
 
 def test_not_even_one_clip_fits(paths):
-    with pytest.raises(OutOfMemory, match="^cpu has no room for one clip$"):
+    with pytest.raises(UserError, match="^cpu has no room for one clip$"):
         embed(Small(room=0), paths, batch_size=4)
 
 
@@ -308,9 +307,9 @@ def test_not_even_the_network_fits(paths):
         def embed_texts(self, prompts):
             raise RuntimeError(ALLOCATOR)
 
-    with pytest.raises(OutOfMemory, match="^cpu has no room for the network$"):
+    with pytest.raises(UserError, match="^cpu has no room for the network$"):
         embed(Large(), paths)
-    with pytest.raises(OutOfMemory, match="^cpu has no room for the prompts$"):
+    with pytest.raises(UserError, match="^cpu has no room for the prompts$"):
         embed_prompts(Large(), ["a"])
 
 

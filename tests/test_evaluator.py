@@ -20,10 +20,8 @@ from conftest import hear_ctrl_c, write
 from make_videos import counting_frames, write_video
 from runs import LISTS, ROOT, read_numbers
 
-import embedding
-import evaluator
-import results
 from s3d_evaluator import S3DModel
+from trajeval import embedding, evaluator, results
 
 SCRIPT = ROOT / "s3d_evaluator.py"
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from matplotlib.collections import PolyCollection, QuadMesh
 from matplotlib.colors import to_hex
 
-import figures
-from figures import (
+from trajeval import figures
+from trajeval.figures import (
     MAX_ROWS,
     RIGHT,
     as_png,

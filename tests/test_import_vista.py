@@ -14,7 +14,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import import_vista
-from inputs import InputError, read_prompts, read_trajectories
+from trajeval.inputs import read_prompts, read_trajectories
+from trajeval.terminal import UserError
 
 ROOT = Path(__file__).parent.parent
 GOOD = "label_prompts:\n  open: a door opens\n  shut: a door closes\n"
@@ -301,7 +302,7 @@ def survives(prompts, baseline):
     with tempfile.TemporaryDirectory() as folder:
         try:
             read = read_prompts(write(Path(folder) / "list.txt", text))
-        except InputError:
+        except UserError:
             return False
     return [(prompt.text, prompt.group) for prompt in read] == meant
 

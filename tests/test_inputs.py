@@ -8,13 +8,14 @@ from conftest import write
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inputs import InputError, read_prompts, read_trajectories, short_names
+from trajeval.inputs import read_prompts, read_trajectories, short_names
+from trajeval.terminal import UserError
 
 pytestmark = pytest.mark.usefixtures("in_empty_folder")
 
 
 def problems(read, path):
-    with pytest.raises(InputError) as caught:
+    with pytest.raises(UserError) as caught:
         read(path)
     assert str(caught.value) == "\n".join(caught.value.problems)
     return caught.value.problems
@@ -164,7 +165,7 @@ def test_any_bytes_are_read_or_refused(data):
     for read in (read_prompts, read_trajectories):
         try:
             assert read("p.txt")
-        except InputError as error:
+        except UserError as error:
             assert error.problems and all(p.startswith("p.txt") for p in error.problems)
 
 

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.metrics import average_precision_score, confusion_matrix, f1_score, roc_auc_score
 
-import metrics
-from metrics import answers, auc, behaviours, confusion, margins, measure, ranks_of_right
+from trajeval import metrics
+from trajeval.metrics import answers, auc, behaviours, confusion, margins, measure, ranks_of_right
 
 # four trajectories, three prompts; trajectory 2 is wrong, trajectory 3 a tie
 SCORES = np.array([[0.9, 0.1, 0.2], [0.3, 0.8, 0.1], [0.7, 0.2, 0.6], [0.5, 0.1, 0.5]])

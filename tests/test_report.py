@@ -8,7 +8,7 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 
-from report import Entry, groups_of, report
+from trajeval.report import Entry, groups_of, report
 
 SIMILARITIES = np.array([[0.9, 0.7, 0.1], [0.8, 0.2, 0.4], [0.1, 0.2, 0.9]], np.float32)
 

@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import results
-from results import (
-    ResultsError,
+from trajeval import results
+from trajeval.results import (
     as_csv,
     as_json,
     as_npy,
@@ -18,6 +17,7 @@ from results import (
     read_results,
     write_results,
 )
+from trajeval.terminal import UserError
 
 NUMBERS = np.array([[0.1, -0.25], [1 / 3, 0.0]], np.float32)
 
@@ -125,18 +125,18 @@ def test_reading_what_was_written():
 )
 def test_folders_that_hold_no_results(name, content, problem):
     write(**{"run.json": as_json(RUN)} | {name: content})
-    with pytest.raises(ResultsError, match=f"^out/exp: .*{problem}"):
+    with pytest.raises(UserError, match=f"^out/exp: .*{problem}"):
         read_results("out/exp")
 
 
 def test_nothing_that_is_read_is_executed():
     write(**{"run.json": as_json(RUN), "similarities.npy": as_npy(np.array([{}, 1]))})
-    with pytest.raises(ResultsError, match="allow_pickle=False"):
+    with pytest.raises(UserError, match="allow_pickle=False"):
         read_results("out/exp")
 
 
 def test_no_results_at_all():
-    with pytest.raises(ResultsError, match="results: no/run.json: No such"):
+    with pytest.raises(UserError, match="results: no/run.json: No such"):
         read_results("no")
 
 

@@ -18,14 +18,15 @@ import torch.nn.functional as F
 from make_videos import counting_frames, write_video
 from safetensors.torch import save_file
 
-import evaluator
 import s3d_evaluator
-import texts
-from cache import Cache
 from s3d_evaluator import S3DModel, half
 from s3dg import S3D
-from videos import VideoError, read_clip
-from weights import WeightsError, sha256
+from trajeval import evaluator
+from trajeval.cache import Cache
+from trajeval.readings import warnings
+from trajeval.terminal import UserError
+from trajeval.videos import VideoError, read_clip
+from trajeval.weights import sha256
 
 ROOT = Path(__file__).parent.parent
 
@@ -117,7 +118,7 @@ def test_what_the_network_will_not_see(model):
         ["the dictionary has none of its words, so it says nothing"],
         ["only its first 16 words count, cut off: dog dog"],
     ]
-    messages = texts.warnings(prompts, readings)
+    messages = warnings(prompts, readings)
     assert [len(m) for m in messages] == [0, 1, 1, 1, 1]
     assert messages[2] == ['the same to the network as "open door"']
 
@@ -125,7 +126,7 @@ def test_what_the_network_will_not_see(model):
 def test_the_warning_of_same_words_is_true(model):
     """Same tokens in any order and number give the same embedding, unless no slot is left."""
     prompts = ["open door", "door open door", "open " * 15 + "door"]
-    messages = texts.warnings(prompts, model.read_texts(prompts))
+    messages = warnings(prompts, model.read_texts(prompts))
     assert [bool(m) for m in messages] == [False, True, False]
     embeddings = model.embed_texts(prompts)
     assert (embeddings[0] == embeddings[1]).all()
@@ -171,9 +172,9 @@ def test_wrong_files_are_told_of_when_they_are_asked(small_weights, tmp_path):
     torch.save({"fc.weight": torch.zeros(512, 1024)}, tmp_path / "w.pth")
     model = S3DModel(tmp_path / "w.pth", small_weights / "s3d_dict.npy", device="cpu")
     for _ in range(2):
-        with pytest.raises(WeightsError, match=r"w\.pth does not fit S3D"):
+        with pytest.raises(UserError, match=r"w\.pth does not fit S3D"):
             _ = model.video_network
-    with pytest.raises(WeightsError, match=r"none\.pth does not exist"):
+    with pytest.raises(UserError, match=r"none\.pth does not exist"):
         S3DModel(tmp_path / "none.pth", device="cpu")
 
 
@@ -211,7 +212,7 @@ def test_every_format_loads(small_weights, tmp_path, kind):
 
 def test_a_dictionary_of_another_checkpoint(small_weights, tmp_path):
     np.save(tmp_path / "d.npy", np.array(["open", "door"]))
-    with pytest.raises(WeightsError, match=r"d\.npy does not belong to .*it has 2 words.*for 100"):
+    with pytest.raises(UserError, match=r"d\.npy does not belong to .*it has 2 words.*for 100"):
         S3DModel.load(small_weights / "weights.pth", tmp_path / "d.npy")
 
 
@@ -219,22 +220,22 @@ def test_weights_that_are_no_numbers(small_weights, tmp_path):
     state = torch.load(small_weights / "weights.pth", weights_only=True)
     state["fc.bias"][3] = torch.nan
     torch.save(state, tmp_path / "w.pth")
-    with pytest.raises(WeightsError, match=r"w\.pth: fc\.bias holds values that are no numbers"):
+    with pytest.raises(UserError, match=r"w\.pth: fc\.bias holds values that are no numbers"):
         S3DModel.load(tmp_path / "w.pth", small_weights / "s3d_dict.npy")
 
 
 def test_a_missing_or_wrong_dictionary(small_weights, tmp_path):
     shutil.copy(small_weights / "weights.pth", tmp_path / "w.pth")
-    with pytest.raises(WeightsError, match=r"s3d_dict\.npy does not exist\.\n.*published at"):
+    with pytest.raises(UserError, match=r"s3d_dict\.npy does not exist\.\n.*published at"):
         S3DModel.load(tmp_path / "w.pth")
     (tmp_path / "s3d_dict.npy").write_text("words")
-    with pytest.raises(WeightsError, match=r"s3d_dict\.npy: not a dictionary"):
+    with pytest.raises(UserError, match=r"s3d_dict\.npy: not a dictionary"):
         S3DModel.load(tmp_path / "w.pth")
 
 
 def test_a_checkpoint_of_another_network(small_weights, tmp_path):
     torch.save({"fc.weight": torch.zeros(512, 1024), "new": torch.zeros(1)}, tmp_path / "w.pth")
-    with pytest.raises(WeightsError, match=r"(?s)w\.pth does not fit S3D.*536 missing.*1 unknown"):
+    with pytest.raises(UserError, match=r"(?s)w\.pth does not fit S3D.*536 missing.*1 unknown"):
         S3DModel.load(tmp_path / "w.pth", small_weights / "s3d_dict.npy")
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from similarity import (
+from trajeval.similarity import (
     cosine_similarity,
     goal_baseline_similarity,
     group_statistics,

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from verdict import judge, table
+from trajeval.verdict import judge, table
 
 GROUPS = ["run", "run", "jump", "jump", "crawl"]
 PROMPTS = ["it runs", "running", "it jumps", "it crawls"]

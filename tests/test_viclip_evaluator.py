@@ -18,11 +18,12 @@ import torch.nn.functional as F
 from conftest import write
 from runs import PROMPTS, ROOT, TRAJECTORIES, read_numbers
 
-from embedding import normalized
+from trajeval.embedding import normalized
+from trajeval.terminal import UserError
+from trajeval.videos import read_clip
+from trajeval.weights import sha256
 from viclip import ViCLIP, interpolate_time
 from viclip_evaluator import CHECKPOINT, MEAN, STD, ViCLIPModel
-from videos import read_clip
-from weights import WeightsError, sha256
 
 evaluate = partial(runs.evaluate, "viclip_evaluator.py")
 evaluate_here = partial(runs.evaluate_here, ViCLIPModel)
@@ -141,17 +142,17 @@ def test_help_imports_nothing_heavy(project):
 
 
 def test_weights_that_do_not_fit(viclip_weights, tmp_path):
-    with pytest.raises(WeightsError, match="holds ViCLIP-B/16: give --model-size b"):
+    with pytest.raises(UserError, match="holds ViCLIP-B/16: give --model-size b"):
         ViCLIPModel.load(viclip_weights)
-    with pytest.raises(WeightsError, match="trained with 8 frames, and --n-frames asks for 4"):
+    with pytest.raises(UserError, match="trained with 8 frames, and --n-frames asks for 4"):
         ViCLIPModel.load(viclip_weights, "b", n_frames=4)
     state = torch.load(viclip_weights, weights_only=True)["model"]
     other = {key.replace("vision_encoder", "visual"): value for key, value in state.items()}
     torch.save({"model": other}, tmp_path / "other.pth")
-    with pytest.raises(WeightsError, match=r"does not fit ViCLIP.*\n.*missing: vision_encoder"):
+    with pytest.raises(UserError, match=r"does not fit ViCLIP.*\n.*missing: vision_encoder"):
         ViCLIPModel.load(tmp_path / "other.pth", "b")
     (tmp_path / "cut.pth").write_bytes(viclip_weights.read_bytes()[:1_000_000])
-    with pytest.raises(WeightsError, match="damaged or cut short"):
+    with pytest.raises(UserError, match="damaged or cut short"):
         ViCLIPModel.load(tmp_path / "cut.pth", "b")
 
 

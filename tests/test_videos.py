@@ -21,8 +21,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from make_videos import counting_frames, encode, frame_number, write_repeated, write_video
 
-import videos
-from videos import VideoError, read_clip, read_clips, sample_indices
+from trajeval import videos
+from trajeval.videos import VideoError, read_clip, read_clips, sample_indices
 
 ROOT = Path(__file__).parents[1]
 LENGTH = 60

@@ -28,8 +28,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-import weights
-from weights import WeightsError
+from trajeval import weights
+from trajeval.terminal import UserError
 
 URL = "https://example.invalid/howto/published.pth"
 BODY = bytes(range(256)) * 1200  # 307,200 bytes
@@ -187,8 +187,8 @@ def files(folder):
 
 
 def refused(call, *args, **kwargs):
-    """The message of the WeightsError that a call must raise."""
-    with pytest.raises(WeightsError) as caught:
+    """The message of the UserError that a call must raise."""
+    with pytest.raises(UserError) as caught:
         call(*args, **kwargs)
     return str(caught.value)
 
@@ -315,13 +315,13 @@ def test_a_real_ctrl_c(server, tmp_path):
     import time
 
     code = (
-        "import signal, sys, weights; "
+        "import signal, sys; from trajeval import weights; "
         "signal.signal(signal.SIGINT, signal.default_int_handler); "  # a background job ignores it
         "weights.fetch(sys.argv[1], sys.argv[2], int(sys.argv[3]))"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", code, tmp_path / "file.bin", f"{server}/stall/f", str(len(BODY))],
-        cwd=Path(weights.__file__).parent,
+        cwd=Path(weights.__file__).parent.parent,
         stderr=subprocess.PIPE,
         text=True,
     )
@@ -341,7 +341,7 @@ def test_two_downloads_at_once(server, tmp_path):
     def download():
         try:
             weights.fetch(path, f"{server}/good/file.bin", len(BODY))
-        except WeightsError as error:
+        except UserError as error:
             errors.append(error)
 
     threads = [threading.Thread(target=download) for _ in range(8)]
@@ -739,7 +739,7 @@ def test_damaged_anywhere(tmp_path_factory, form, data):
     try:
         found = weights.load_state_dict(path, URL)
         weights.load_into(tiny_network(), found, path, URL)
-    except WeightsError:
+    except UserError:
         pass
 
 
@@ -884,13 +884,13 @@ def fetched(name, repository, address, cache):
     code = (
         "import sys, weights\n"
         "try: print(weights.fetch_from_hub(*sys.argv[1:]))\n"
-        "except weights.WeightsError as error: sys.exit(str(error))"
+        "except UserError as error: sys.exit(str(error))"
     )
     environment = {key: value for key, value in os.environ.items() if key[:3] != "HF_"}
     environment |= {"HF_ENDPOINT": address, "HF_HOME": str(cache)}
     return subprocess.run(
         [sys.executable, "-c", code, repository, name, "MIT"],
-        cwd=Path(weights.__file__).parent,
+        cwd=Path(weights.__file__).parent.parent,
         env=environment,
         capture_output=True,
         text=True,

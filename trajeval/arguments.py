@@ -10,9 +10,10 @@ import re
 import sys
 from pathlib import Path
 
-from cache import default_folder
-from inputs import InputError, read_prompts, read_trajectories
-from results import check_destination, wrong_folder
+from trajeval.cache import default_folder
+from trajeval.inputs import read_prompts, read_trajectories
+from trajeval.results import check_destination, wrong_folder
+from trajeval.terminal import UserError
 
 BASELINE = "baseline"  # the group of prompts that say only what is always there
 BASELINE_SIMILARITIES = ("projection", "goal-baseline")
@@ -130,7 +131,7 @@ def add_similarity_arguments(parser):
 
 
 def check_inputs(model_class, args):
-    """The prompts and the trajectories; raises InputError with all that is wrong with the
+    """The prompts and the trajectories; raises UserError with all that is wrong with the
     arguments and the lists."""
     problems = model_class.check_arguments(args)
     if args.batch_size is not None:
@@ -156,13 +157,13 @@ def check_inputs(model_class, args):
     ):
         try:
             if path is None:
-                raise InputError([missing])
+                raise UserError(missing)
             lists[read] = read(path)
-        except InputError as error:
+        except UserError as error:
             problems += error.problems
     problems += check_groups(args, lists.get(read_prompts, []), lists.get(read_trajectories, []))
     if problems:
-        raise InputError(problems)
+        raise UserError(*problems)
     prompts, trajectories = lists[read_prompts], lists[read_trajectories]
     if args.max_per_group:
         trajectories = first_of_groups(trajectories, args.max_per_group)

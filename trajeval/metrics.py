@@ -9,7 +9,7 @@ as scikit-learn does.)
 
 import numpy as np
 
-from similarity import membership
+from trajeval.similarity import membership
 
 N_RESAMPLES = 2000
 MIN_COUNT = 5  # trajectories of a behaviour; with fewer, its interval says little

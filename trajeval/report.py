@@ -4,10 +4,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from figures import as_png, group_bars, heatmap
-from results import as_csv, as_json, as_npy
-from similarity import group_statistics, number_groups
-from verdict import judge
+from trajeval.figures import as_png, group_bars, heatmap
+from trajeval.results import as_csv, as_json, as_npy
+from trajeval.similarity import group_statistics, number_groups
+from trajeval.verdict import judge
 
 MEANS = "mean over the pairs of a row and a column; outlined: the best of each row"
 

@@ -14,8 +14,9 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
 
-from arguments import BASELINE, check_inputs, escape_output, parse_arguments
-from inputs import InputError, Prompt, short_names
+from trajeval.arguments import BASELINE, check_inputs, escape_output, parse_arguments
+from trajeval.inputs import Prompt, short_names
+from trajeval.terminal import UserError
 
 PACKAGES = ("torch", "numpy", "av", "matplotlib")  # whose versions run.json names
 PROGRESS_EVERY = 10  # seconds between progress lines where standard error is no terminal
@@ -34,7 +35,7 @@ def main(model_class, description: str, argv: list[str] | None = None) -> int:
         args = parse_arguments(model_class, description, argv)
         try:
             prompts, trajectories = check_inputs(model_class, args)
-        except InputError as error:
+        except UserError as error:
             tell(error)
             tell(f"{len(error.problems)} to put right; nothing was run")
             return 2
@@ -49,16 +50,14 @@ def run(model_class, args, prompts, trajectories) -> int:
     started, seconds = datetime.now(UTC), {}
     warn_of_repeats(args.trajectories_path, trajectories)
     with timed(seconds, "loading"):
-        from cache import Cache
-        from devices import DeviceError
-        from embedding import OutOfMemory, embed_prompts, embed_trajectories
-        from texts import warnings
-        from weights import WeightsError
+        from trajeval.cache import Cache
+        from trajeval.embedding import embed_prompts, embed_trajectories
+        from trajeval.readings import warnings
 
         cache = Cache(args.cache_dir, int(args.cache_size * 1e9))
         try:
             model = model_class.from_arguments(args, cache)
-        except (WeightsError, DeviceError) as error:
+        except UserError as error:
             tell(error)
             return 2
     if args.verbose:
@@ -66,7 +65,7 @@ def run(model_class, args, prompts, trajectories) -> int:
         tell(", ".join(f"{name} {value}" for name, value in model.preparation.items()))
 
     # What draws takes seconds to import: beside the videos, which mostly run outside of Python.
-    threading.Thread(target=importlib.import_module, args=("report",), daemon=True).start()
+    threading.Thread(target=importlib.import_module, args=("trajeval.report",), daemon=True).start()
 
     texts = [prompt.text for prompt in prompts]
     paths = [trajectory.path for trajectory in trajectories]
@@ -83,12 +82,9 @@ def run(model_class, args, prompts, trajectories) -> int:
             for answer, path in zip(with_progress(embedded, len(paths)), paths):
                 tell_of_video(path, answer, args.verbose)
                 answers.append(answer)
-    except WeightsError as error:
-        tell(error)
-        return 2
-    except OutOfMemory as error:
-        tell(f"{error}; nothing was written")
-        return 1
+    except UserError as error:
+        tell(f"{error}; nothing was written" if error.status == 1 else error)
+        return error.status
     usable = [(t, a) for t, a in zip(trajectories, answers) if not isinstance(a, Exception)]
     errors = [answer for answer in answers if isinstance(answer, Exception)]
     if not usable:
@@ -98,9 +94,9 @@ def run(model_class, args, prompts, trajectories) -> int:
     with timed(seconds, "figure"):
         import numpy as np
 
-        from report import Entry, report
-        from results import as_json, as_npz, write_results
-        from verdict import table
+        from trajeval.report import Entry, report
+        from trajeval.results import as_json, as_npz, write_results
+        from trajeval.verdict import table
 
         video_embeddings = np.stack([answer.embedding for _, answer in usable])
         similarities, columns, label = compare(args, video_embeddings, text_embeddings, prompts)
@@ -173,7 +169,7 @@ def compare(args, videos, texts, prompts):
     """
     import numpy as np
 
-    import similarity
+    from trajeval import similarity
 
     baseline = texts[[prompt.group == BASELINE for prompt in prompts]]
     texts = texts[[prompt.group != BASELINE for prompt in prompts]]

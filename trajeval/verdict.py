@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from metrics import (
+from trajeval.metrics import (
     APART,
     MIN_COUNT,
     N_RESAMPLES,
@@ -14,7 +14,7 @@ from metrics import (
     sensitivity,
     wrong_scores,
 )
-from similarity import membership, number_groups
+from trajeval.similarity import membership, number_groups
 
 SEED = 0
 NAMES = {  # of the figures on the terminal; metrics.json has all

@@ -23,7 +23,8 @@ import numpy as np
 from av.sidedata.sidedata import SideDataContainer
 from av.video.reformatter import VideoReformatter
 
-from devices import n_cores
+from trajeval.devices import n_cores
+from trajeval.terminal import UserError
 
 RESIZES = ("crop", "stretch", "half")
 
@@ -38,7 +39,7 @@ MAX_WORKERS = 8
 NO_PTS = np.iinfo(np.int64).min
 
 
-class VideoError(Exception):
+class VideoError(UserError):
     """A video that cannot be used; the message names the file."""
 
 

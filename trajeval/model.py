@@ -15,7 +15,7 @@ class Model:
     @classmethod
     def load(cls, *arguments, **options) -> "Model":
         """A model with its weights in memory. Takes and raises what the class itself takes and
-        raises, and weights.WeightsError for files that do not fit it."""
+        raises, and UserError for files that do not fit it."""
         model = cls(*arguments, **options)
         _ = model.video_network, model.text_network
         return model
@@ -23,6 +23,6 @@ class Model:
     def similarity(self, paths: list[str | Path], prompts: list[str]):
         """Cosine similarities of videos and prompts, NumPy float32 [N, P]. Raises
         videos.VideoError for the first video that cannot be used."""
-        from embedding import similarity
+        from trajeval.embedding import similarity
 
         return similarity(self, paths, prompts)

@@ -9,14 +9,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from trajeval.terminal import UserError
+
 FILES = (  # in the folder of the experiment
     *("similarities.csv", "similarities.npy", "embeddings.npz", "run.json"),
     *("heatmap.png", "groups.png", "groups.csv", "metrics.json", "confusion.png"),  # with groups
 )
-
-
-class ResultsError(Exception):
-    """A folder that does not hold a run's results; the message is meant for the user."""
 
 
 class Results(NamedTuple):
@@ -32,7 +30,7 @@ class Results(NamedTuple):
 
 
 def read_results(folder: str | Path) -> Results:
-    """Reads the results in a run's folder. Raises ResultsError."""
+    """Reads the results in a run's folder. Raises UserError."""
     import numpy as np
 
     folder = Path(folder)
@@ -63,13 +61,13 @@ def read_results(folder: str | Path) -> Results:
             raise ValueError("similarities.npy holds other things than numbers")
         return found
     except OSError as error:
-        raise ResultsError(
+        raise UserError(
             f"{folder}: not the folder of a run's results: {error.filename}: {error.strerror}"
         ) from None
     except KeyError as error:
-        raise ResultsError(f"{folder}: run.json has no {error}; run the evaluator again") from None
+        raise UserError(f"{folder}: run.json has no {error}; run the evaluator again") from None
     except Exception as error:  # a damaged file can raise anything
-        raise ResultsError(f"{folder}: damaged, run the evaluator again: {error}") from None
+        raise UserError(f"{folder}: damaged, run the evaluator again: {error}") from None
 
 
 def check_destination(output_dir: str | Path, experiment_id: str) -> list[str]:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import viclip
-from texts import Reading, read, warnings
+from trajeval.readings import Reading, read, warnings
 
 END = 1
 

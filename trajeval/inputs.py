@@ -11,20 +11,14 @@ from glob import glob
 from pathlib import Path
 from typing import NamedTuple
 
+from trajeval.terminal import UserError
+
 # What counts as a video when a whole folder is listed. A file named on its own may be anything.
 VIDEO_SUFFIXES = (
     *(".3gp", ".asf", ".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg"),
     *(".mpg", ".mts", ".ogv", ".ts", ".vob", ".webm", ".wmv"),
 )
 MAX_BYTES = 1 << 24  # of a list; more is no list
-
-
-class InputError(Exception):
-    """What is wrong with a list: `problems` holds one message per wrong entry, in order."""
-
-    def __init__(self, problems: list[str]):
-        super().__init__("\n".join(problems))
-        self.problems = problems
 
 
 class Prompt(NamedTuple):
@@ -40,17 +34,17 @@ class Trajectory(NamedTuple):
 
 
 def read_prompts(path: str | Path) -> list[Prompt]:
-    """The prompts of a list, in order. Raises InputError."""
+    """The prompts of a list, in order. Raises UserError."""
     prompts, problems = read_list(Path(path), "prompt")
     if problems:
-        raise InputError(problems)
+        raise UserError(*problems)
     return [Prompt(*prompt) for prompt in prompts]
 
 
 def read_trajectories(path: str | Path) -> list[Trajectory]:
     """The trajectories of a list, in order: a line is a file, a folder (the videos in it, sorted)
     or a glob pattern (the files that match, sorted), tried from the current folder and then from
-    the list's own. Raises InputError, which names every entry that leads nowhere."""
+    the list's own. Raises UserError, which names every entry that leads nowhere."""
     entries, problems = read_list(Path(path), "trajectory")
     trajectories = []
     for text, group, line in entries:
@@ -61,7 +55,7 @@ def read_trajectories(path: str | Path) -> list[Trajectory]:
         else:
             trajectories += [Trajectory(video, group, line) for video in found]
     if problems:
-        raise InputError(problems)
+        raise UserError(*problems)
     return trajectories
 
 

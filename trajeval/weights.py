@@ -1,7 +1,7 @@
 """Finds, downloads, checks and loads checkpoints.
 
 Nothing that is read from disk or network is ever executed: pickles go through PyTorch's
-weights-only unpickler. Every failure is a WeightsError, whose message names the file, what is
+weights-only unpickler. Every failure is a UserError, whose message names the file, what is
 wrong with it, the address of the published file and the command that fetches it by hand.
 """
 
@@ -13,7 +13,8 @@ import sys
 import time
 from pathlib import Path
 
-from cache import NO_CACHE, Cache
+from trajeval.cache import NO_CACHE, Cache
+from trajeval.terminal import UserError
 
 TIMEOUT = 30  # seconds without a byte from the server
 BLOCK = 1 << 20  # bytes read at a time, at most
@@ -36,10 +37,6 @@ TENSOR_GLOBALS = re.compile(
 )
 
 
-class WeightsError(Exception):
-    """A file of weights that cannot be had or used; the message is meant for the user."""
-
-
 def fetch(path: str | Path, url: str, n_bytes: int) -> None:
     """Makes sure that the file at `path` exists and has `n_bytes` bytes; downloads it if missing.
 
@@ -47,7 +44,7 @@ def fetch(path: str | Path, url: str, n_bytes: int) -> None:
     and removed whatever else happens. A file that is already there is never replaced. `path` ends
     with the same file name as `url`.
 
-    Raises WeightsError: no network, a refused, stalled or broken connection, an HTTP error, a web
+    Raises UserError: no network, a refused, stalled or broken connection, an HTTP error, a web
     page or any other file in place of the right one, a disk that cannot be written to, or an
     existing file of another size.
     """
@@ -67,11 +64,11 @@ def fetch(path: str | Path, url: str, n_bytes: int) -> None:
         finally:
             temporary.unlink(missing_ok=True)
     except _Undelivered as error:
-        raise WeightsError(
+        raise UserError(
             f"{path} is missing and could not be downloaded: {error}.{by_hand(path, url)}"
         ) from None
     except OSError as error:
-        raise WeightsError(
+        raise UserError(
             f"{path} cannot be written: {error.strerror or error}. Make room or make the folder "
             f"writable, or download the file to another place and give its path."
             f"{by_hand(path, url)}"
@@ -79,13 +76,13 @@ def fetch(path: str | Path, url: str, n_bytes: int) -> None:
 
 
 def check_published(path, url, n_bytes):
-    """Raises WeightsError unless the file that is there is of the published size. It is the
+    """Raises UserError unless the file that is there is of the published size. It is the
     user's, and never replaced."""
     head = first_bytes(path, url)
     size = path.stat().st_size
     if size != n_bytes:
         what = _stand_in(head)
-        raise WeightsError(
+        raise UserError(
             f"{path} has {size:,} bytes, and the published file has {n_bytes:,}"
             + (f": it is {what}" if what else ": it is damaged, cut short or another file")
             + ". It is left as it is: delete it and run again, or replace it by hand."
@@ -94,7 +91,7 @@ def check_published(path, url, n_bytes):
 
 
 def first_bytes(path, url=None):
-    """The first 512 bytes of a file. Raises WeightsError if it is missing, empty or unreadable."""
+    """The first 512 bytes of a file. Raises UserError if it is missing, empty or unreadable."""
     path = Path(path)
     try:
         if path.is_dir():
@@ -110,26 +107,26 @@ def first_bytes(path, url=None):
             wrong = "is empty"
     except OSError as error:
         wrong = f"cannot be read: {error.strerror or error}"
-    raise WeightsError(f"{path} {wrong}.{by_hand(path, url)}")
+    raise UserError(f"{path} {wrong}.{by_hand(path, url)}")
 
 
 def check_weights(path, url=None):
-    """The first 512 bytes of a file of weights. Raises WeightsError as first_bytes does, and for
+    """The first 512 bytes of a file of weights. Raises UserError as first_bytes does, and for
     what is plainly something else. Quick: nothing is loaded."""
     head = first_bytes(path, url)
     if what := _other_file(head):
-        raise WeightsError(f"{path} is {what}, not weights.{by_hand(path, url)}")
+        raise UserError(f"{path} is {what}, not weights.{by_hand(path, url)}")
     return head
 
 
 def sha256(path: str | Path, url: str | None = None, cache: Cache = NO_CACHE) -> str:
     """The SHA-256 of a file, as 64 hexadecimal digits; the cache may know it. `url` is for the
-    error message. Raises WeightsError if it cannot be read."""
+    error message. Raises UserError if it cannot be read."""
     first_bytes(path, url)
     try:
         return cache.digest(path, "sha256")
     except OSError as error:
-        raise WeightsError(f"{path} cannot be read: {error.strerror or error}") from None
+        raise UserError(f"{path} cannot be read: {error.strerror or error}") from None
 
 
 def load_state_dict(path: str | Path, url: str | None = None, under: str | None = None) -> dict:
@@ -140,14 +137,14 @@ def load_state_dict(path: str | Path, url: str | None = None, under: str | None 
     entry under which the published file has its tensors; a file that has them at the top is taken
     too.
 
-    Raises WeightsError: a file that is missing, empty, cut short, of another kind, that holds code,
+    Raises UserError: a file that is missing, empty, cut short, of another kind, that holds code,
     or that holds anything but one flat dict of tensors.
     """
     import torch
 
     contents = read(path, url)
     if not isinstance(contents, dict):
-        raise WeightsError(
+        raise UserError(
             f"{path} holds one {type(contents).__name__}, not a dict of tensors."
             f"{by_hand(path, url)}"
         )
@@ -160,7 +157,7 @@ def load_state_dict(path: str | Path, url: str | None = None, under: str | None 
     }
     if others or not contents:
         nested = [name for name, value in others.items() if isinstance(value, dict)]
-        raise WeightsError(
+        raise UserError(
             f"{path} is not the published file: it should hold tensors only, and has "
             + (_few(f"{k!r} ({type(v).__name__})" for k, v in others.items()) or "no entry at all")
             + (f". The weights may lie under {_few(map(repr, nested))}" if nested else "")
@@ -205,7 +202,7 @@ def load_into(network, state_dict, path, url=None):
     network's are converted. Nothing else is copied, so a network on the meta device takes no more
     memory than its weights. `path` and `url` are for the error message.
 
-    Raises WeightsError, and leaves the network as it was, if a name is missing or unknown, a shape
+    Raises UserError, and leaves the network as it was, if a name is missing or unknown, a shape
     differs or a value is no number.
     """
     wanted = {name: tuple(value.shape) for name, value in network.state_dict().items()}
@@ -219,7 +216,7 @@ def load_into(network, state_dict, path, url=None):
     ]
     if missing or unknown or reshaped:
         lists = [("missing", missing), ("unknown", unknown), ("of another shape", reshaped)]
-        raise WeightsError(
+        raise UserError(
             f"{path} does not fit {type(network).__name__}: {_guess(found, wanted)}."
             + "".join(f"\n  {len(names)} {what}: {_few(names)}" for what, names in lists if names)
             + by_hand(path, url)
@@ -228,7 +225,7 @@ def load_into(network, state_dict, path, url=None):
     try:
         converted = {name: _plain_tensor(value, types[name]) for name, value in state_dict.items()}
     except RuntimeError as error:
-        raise WeightsError(
+        raise UserError(
             f"{path} does not fit {type(network).__name__}: {error}{by_hand(path, url)}"
         ) from None
     check_finite(converted, path)
@@ -246,11 +243,11 @@ def _plain_tensor(value, dtype):
 
 
 def check_finite(state_dict, path):
-    """Raises WeightsError if a tensor holds a value that is no number."""
+    """Raises UserError if a tensor holds a value that is no number."""
     for name, value in state_dict.items():
         # The least and the greatest are numbers only if all are; nothing is copied to find them.
         if value.numel() and not all(end.isfinite() for end in value.aminmax()):
-            raise WeightsError(f"{path}: {name} holds values that are no numbers")
+            raise UserError(f"{path}: {name} holds values that are no numbers")
 
 
 # --- downloading
@@ -335,7 +332,7 @@ def _with_progress(blocks, name, n_bytes):
 def fetch_from_hub(repository, name, licence):
     """The path of a repository's file in the Hub's cache; downloaded if it is not there yet, by
     huggingface_hub, which goes on where a broken download stopped and heeds its own environment
-    variables (HF_HOME, HF_TOKEN, HF_HUB_OFFLINE ...). Raises WeightsError."""
+    variables (HF_HOME, HF_TOKEN, HF_HUB_OFFLINE ...). Raises UserError."""
     from huggingface_hub import hf_hub_download, try_to_load_from_cache
 
     if isinstance(cached := try_to_load_from_cache(repository, name), str):
@@ -343,21 +340,21 @@ def fetch_from_hub(repository, name, licence):
     print(f"downloading {name} of {repository} (licence {licence})", file=sys.stderr)
     try:
         return Path(from_hub(hf_hub_download, repository, name, at=f"{name} of {repository}"))
-    except WeightsError as error:
+    except UserError as error:
         command = shlex.join(["hf", "download", repository, name, "--local-dir", "checkpoints"])
-        raise WeightsError(
+        raise UserError(
             f"{error}\n  published at: https://huggingface.co/{repository}\n"
             f"  get it with:  {command}"
         ) from None
 
 
 def from_hub(get, *arguments, at):
-    """What get(*arguments) brings from the Hugging Face Hub or its cache. Raises WeightsError with
+    """What get(*arguments) brings from the Hugging Face Hub or its cache. Raises UserError with
     the reason if it brings nothing; `at` names what was wanted."""
     try:
         return get(*arguments)
     except Exception as error:  # of huggingface_hub, its network library, or those that wrap them
-        raise WeightsError(f"{at} could not be downloaded: {_hub_reason(error)}") from None
+        raise UserError(f"{at} could not be downloaded: {_hub_reason(error)}") from None
 
 
 def _hub_reason(error):
@@ -391,7 +388,7 @@ def _hub_reason(error):
 
 
 def read(path, url=None):
-    """Whatever object a checkpoint holds, read without running anything. Raises WeightsError if it
+    """Whatever object a checkpoint holds, read without running anything. Raises UserError if it
     is missing, empty, cut short, of another kind or holds code."""
     import warnings
 
@@ -408,7 +405,7 @@ def read(path, url=None):
         with open(path, "rb") as file, warnings.catch_warnings(action="ignore"):
             return torch.load(file, map_location="cpu", weights_only=True)
     except Exception:  # a damaged file can raise anything
-        raise WeightsError(f"{path} {_diagnosis(path, head)}.{by_hand(path, url)}") from None
+        raise UserError(f"{path} {_diagnosis(path, head)}.{by_hand(path, url)}") from None
 
 
 def _other_file(head):

@@ -8,16 +8,14 @@ import ctypes
 import os
 import sys
 
+from trajeval.terminal import UserError
+
 MAX_CLIPS = 4  # at a time on a CPU: each takes some 200 MB
-
-
-class DeviceError(Exception):
-    """A device that this machine does not have; the message is meant for the user."""
 
 
 def choose_device(name: str) -> str:
     """The device of a name: "cpu", "cuda", "cuda:N", "mps", or "auto" for the best there is.
-    Raises DeviceError if this machine does not have it."""
+    Raises UserError if this machine does not have it."""
     if name == "cpu" or (name == "auto" and not may_have_gpu()):
         return "cpu"
     import torch
@@ -28,13 +26,13 @@ def choose_device(name: str) -> str:
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise DeviceError(f"no such device: {name}; auto, cpu, cuda, cuda:N and mps are") from None
+        raise UserError(f"no such device: {name}; auto, cpu, cuda, cuda:N and mps are") from None
     if device.type == "mps" and not has_mps:
-        raise DeviceError("--device mps: this machine or this build of PyTorch has no MPS")
+        raise UserError("--device mps: this machine or this build of PyTorch has no MPS")
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise DeviceError("--device cuda: PyTorch finds no CUDA device here: use --device cpu")
+        raise UserError("--device cuda: PyTorch finds no CUDA device here: use --device cpu")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise DeviceError(f"--device {name}: there are {torch.cuda.device_count()} CUDA devices")
+        raise UserError(f"--device {name}: there are {torch.cuda.device_count()} CUDA devices")
     return name
 
 

@@ -15,17 +15,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cache import NO_CACHE, Cache
-from devices import default_batch_size, split_work
-from similarity import cosine_similarity
-from texts import Reading
+from trajeval.cache import NO_CACHE, Cache
+from trajeval.devices import default_batch_size, split_work
+from trajeval.readings import Reading
+from trajeval.similarity import cosine_similarity
+from trajeval.terminal import UserError
 
 VERSION = 2  # to be raised when frames or prompts are prepared or embedded in another way
 PROMPT_BATCH = 256
-
-
-class OutOfMemory(Exception):
-    """A device without room for the network or one clip; the message is meant for the user."""
 
 
 class Embedded(NamedTuple):
@@ -43,7 +40,7 @@ def embed_trajectories(
 ) -> Iterator[Embedded | Exception]:
     """Yields, for each path in turn, the video's Embedded, or the videos.VideoError if it cannot be
     used. No more is in memory than the batches at work and the few videos decoded ahead of them.
-    Raises OutOfMemory, weights.WeightsError."""
+    Raises UserError."""
     key = video_key(model)
     contents = [content_of(path, cache) for path in paths]
     kept = [content and cache.get("videos", key | {"content": content}) for content in contents]
@@ -62,8 +59,7 @@ def embed_trajectories(
 def embed_prompts(
     model, prompts: list[str], cache: Cache = NO_CACHE
 ) -> tuple[np.ndarray, list[Reading]]:
-    """The prompts' embeddings, float32 [P, D], and how the network reads each. Raises OutOfMemory,
-    weights.WeightsError."""
+    """The prompts' embeddings, float32 [P, D], and how the network reads each. Raises UserError."""
     key = model_key(model)
     keys = [key | {"prompt": prompt} for prompt in prompts]
     kept = [cache.get("prompts", key) for key in keys]
@@ -122,7 +118,7 @@ def infer(embed, *inputs) -> np.ndarray:
 
 def embed_fresh(model, paths, batch_size):
     """Yields each path's Embedded or VideoError, decoded and calculated now."""
-    from videos import read_clips
+    from trajeval.videos import read_clips
 
     with room_for("the network", model.device):
         _ = model.video_network  # loaded here, before several threads ask for it
@@ -193,7 +189,7 @@ def embed_clips(model, batch):
     """What comes of some (path, clip) of one shape."""
     import torch
 
-    from videos import VideoError
+    from trajeval.videos import VideoError
 
     frames = torch.from_numpy(np.stack([clip.frames for _, clip in batch]))
     if model.device.startswith("cuda"):
@@ -220,7 +216,7 @@ def embed_clips(model, batch):
 
 @contextmanager
 def room_for(what, device):
-    """Raises OutOfMemory if memory runs out within."""
+    """Raises UserError if memory runs out within."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:
@@ -229,9 +225,10 @@ def room_for(what, device):
         raise no_room(what, device) from None
 
 
-def no_room(what, device) -> OutOfMemory:
-    return OutOfMemory(
-        f"{device} has no room for {what}" + ("" if device == "cpu" else ": use --device cpu")
+def no_room(what, device) -> UserError:
+    return UserError(
+        f"{device} has no room for {what}" + ("" if device == "cpu" else ": use --device cpu"),
+        status=1,
     )
 
 

@@ -1,0 +1,1 @@
+"""The stages that the evaluators share. docs/design.md has the table of rooms."""

@@ -1,0 +1,155 @@
+"""What the user reads: messages, progress, errors and exit statuses."""
+
+import io
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+PROGRESS_EVERY = 10  # seconds between progress lines where standard error is not a terminal
+SHOWN = 10  # messages of one kind that are shown; the rest are counted
+INSTALL = "run the script with `uv run`, or install its packages with `pip install .` in its folder"
+
+
+class UserError(Exception):
+    """What a user is to read in place of a traceback.
+
+    problems: the messages, one for each thing that is wrong. status: the program's exit status, 2
+    for wrong input (nothing was run), 1 for a run that failed.
+    """
+
+    def __init__(self, *problems: str, status: int = 2):
+        super().__init__("\n".join(problems))
+        self.problems, self.status = list(problems), status
+
+
+def run_script(main: Callable[[], int]) -> None:
+    """Runs a script's main and ends the process with its exit status, 130 if interrupted at any
+    moment. SIGTERM, which schedulers send, counts as Ctrl-C. Once main has returned, its status
+    holds, whatever arrives while threads end."""
+    sys.stdout, sys.stderr = sys.stdout or _no_stream(), sys.stderr or _no_stream()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a file name may be in any encoding
+            stream.reconfigure(errors="backslashreplace")
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
+    status = main()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:  # nobody reads it: Python would complain again while it ends
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    sys.exit(status)
+
+
+def exit_on_interrupt() -> None:
+    """Until run_script is called: ends the process with status 130 on Ctrl-C, without a
+    traceback. For the moments in which a script is still importing."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: os._exit(130))
+
+
+def run_command(command: Callable[..., int], *arguments) -> int:
+    """What a command returns, its exit status; of a UserError, a missing package or Ctrl-C, the
+    message is shown and the status returned that belongs to it."""
+    try:
+        return command(*arguments)
+    except UserError as error:
+        tell(error)
+        return error.status
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if not package or package == "trajeval":
+            raise
+        tell(f'the package "{package}" is not installed: {INSTALL}')
+        return 2
+    except KeyboardInterrupt:
+        tell("\ninterrupted")
+        return 130
+
+
+def tell(message) -> None:
+    """Shows a message on standard error, above a progress bar if there is one."""
+    with suppress(OSError, ValueError):  # nobody reads it, or it is closed
+        if "tqdm" in sys.modules:
+            from tqdm import tqdm
+
+            tqdm.write(str(message), file=sys.stderr)
+        else:
+            print(message, file=sys.stderr, flush=True)
+
+
+def tell_all(messages: list[str], kind: str) -> None:
+    """Shows the first of some messages of one kind ("warnings"), and says how many more there
+    are."""
+    for message in messages[:SHOWN]:
+        tell(message)
+    if len(messages) > SHOWN:
+        tell(f"... and {len(messages) - SHOWN} more {kind}")
+
+
+def answer(text) -> None:
+    """Prints a command's result on standard output. Raises UserError, with status 1, if it cannot
+    be written to; a reader that has gone is no error."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        pass
+    except OSError as error:
+        raise UserError(
+            f"standard output cannot be written to ({error.strerror}); the result is {text}",
+            status=1,
+        ) from None
+
+
+def printable(text: str, width: int = 200) -> str:
+    """Text from a file, a name or a server, safe to show: on one line, without control characters
+    (a terminal would obey them), cut in the middle to `width` characters."""
+    text = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+    if len(text) <= width:
+        return text
+    head = width // 3
+    return f"{text[:head]}…{text[head + 1 - width :]}"
+
+
+@contextmanager
+def progress(what: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
+    """Shows how far a long job is: a bar on a terminal, else a line every 10 seconds. Yields the
+    function to call with how much was done since the last call. what: "downloading x.pth"; total:
+    in units; unit: "B" for bytes, else such as "videos"."""
+    if sys.stderr.isatty():
+        from tqdm import tqdm
+
+        scaled = unit == "B"
+        with tqdm(
+            desc=what, total=total, unit=unit if scaled else f" {unit}", unit_scale=scaled
+        ) as bar:
+            yield bar.update
+        return
+    done, told = 0, time.monotonic()
+
+    def advance(n):
+        nonlocal done, told
+        done += n
+        if time.monotonic() - told >= PROGRESS_EVERY:
+            told = time.monotonic()
+            amount = f"{done / max(total, 1):.0%}" if unit == "B" else f"{done} of {total} {unit}"
+            tell(f"{what}: {amount}")
+
+    yield advance
+
+
+def _no_stream():
+    """A stream that takes everything, in place of one that was closed before the start."""
+    return open(os.devnull, "w")
+
+
+def _interrupt(*_) -> None:
+    """The first time, what is under way is cleaned up; the second time, it is not."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: os._exit(130))
+    raise KeyboardInterrupt
