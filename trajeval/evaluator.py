@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
 
-from trajeval.arguments import BASELINE, check_inputs, escape_output, parse_arguments
-from trajeval.inputs import Prompt, short_names
+from trajeval.arguments import check_inputs
+from trajeval.inputs import BASELINE, Prompt, short_names
 from trajeval.terminal import UserError
 
 PACKAGES = ("torch", "numpy", "av", "matplotlib")  # whose versions run.json names
