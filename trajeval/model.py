@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from trajeval.cache import NO_CACHE, Cache
 from trajeval.devices import choose_device, choose_precision
+from trajeval.options import Option
 from trajeval.readings import Reading
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
-
-    from trajeval.arguments import Option
 
 
 class Model(ABC):
@@ -34,7 +33,7 @@ class Model(ABC):
 
     name: ClassVar[str]
     packages: ClassVar[tuple[str, ...]] = ()
-    options: ClassVar[tuple["Option", ...]] = ()
+    options: ClassVar[tuple[Option, ...]] = ()
     even_frames: ClassVar[bool] = False
     n_frames: int
     resize: Any = "crop"

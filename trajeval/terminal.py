@@ -67,8 +67,8 @@ def run_command(command: Callable[..., int], *arguments) -> int:
             raise
         tell(f'the package "{package}" is not installed: {INSTALL}')
         return 2
-    except KeyboardInterrupt:
-        tell("\ninterrupted")
+    except KeyboardInterrupt as error:
+        tell("\ninterrupted" + "".join(f"; {consequence}" for consequence in error.args))
         return 130
 
 
