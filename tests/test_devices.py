@@ -120,7 +120,7 @@ def test_float32_is_float32_on_cuda(monkeypatch, name, before, exact, rounded, h
     monkeypatch.setattr(torch, "backends", SimpleNamespace(cuda=cuda, cudnn=cudnn))
     for precision in ("float32", "tf32", "bfloat16"):
         expected = rounded if precision == "tf32" else exact
-        with pytest.raises(ZeroDivisionError), float32_products(precision):
+        with pytest.raises(ZeroDivisionError), float32_products("cuda:1", precision):
             assert [getattr(matmul, name), getattr(convolution, name)] == [expected] * 2
             raise ZeroDivisionError
         assert (getattr(matmul, name), getattr(convolution, name)) == before
@@ -130,7 +130,7 @@ def test_float32_on_a_cpu_is_left_as_it_is():
     a, b = torch.randn(2, 64, 64).unbind()
     expected = a @ b
     for precision in ("float32", "tf32"):
-        with float32_products(precision):
+        with float32_products("cpu", precision):
             assert torch.equal(a @ b, expected)
             assert torch.backends.mkldnn.matmul.fp32_precision in ("none", "ieee")
     assert torch.backends.cudnn.allow_tf32 and not torch.backends.cuda.matmul.allow_tf32

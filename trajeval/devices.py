@@ -79,13 +79,17 @@ def torch_type(precision: str):
 
 
 @contextmanager
-def float32_products(precision: str) -> Iterator[None]:
-    """Within, CUDA's products and convolutions of float32 are exact to float32, unless the
-    precision is "tf32". By default PyTorch lets convolutions be TF32. Restores what was set."""
+def float32_products(device: str, precision: str) -> Iterator[None]:
+    """Within the block, products and convolutions of float32 on a CUDA device are computed in
+    float32, or in TF32 if that is the precision; PyTorch's default is TF32 for convolutions.
+    Restores the settings, which hold for the whole process."""
+    if not device.startswith("cuda"):
+        yield
+        return
     import torch
 
     cuda, cudnn = torch.backends.cuda, torch.backends.cudnn
-    if hasattr(cudnn, "conv"):  # PyTorch 2.9 and later, which want no mix of both ways
+    if hasattr(cudnn, "conv"):  # PyTorch 2.9 and later, where the two ways must not be mixed
         settings, name, values = (cuda.matmul, cudnn.conv), "fp32_precision", ("ieee", "tf32")
     else:
         settings, name, values = (cuda.matmul, cudnn), "allow_tf32", (False, True)
