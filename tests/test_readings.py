@@ -63,7 +63,10 @@ def test_prompts_with_the_same_tokens_are_named():
 def test_warnings_do_not_change_the_readings():
     """The cache keeps readings, and another run has other prompts."""
     readings = [Reading([1], []), Reading([1], ["cut"])]
-    assert warnings(["a", "b"], readings) == [[], ["cut", 'indistinguishable to the model from "a"']]
+    assert warnings(["a", "b"], readings) == [
+        [],
+        ["cut", 'indistinguishable to the model from "a"'],
+    ]
     assert readings == [Reading([1], []), Reading([1], ["cut"])]
 
 

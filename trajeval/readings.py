@@ -26,19 +26,19 @@ def read(prompts: list[str], tokenize, context: int) -> list[Reading]:
     def is_cut(text):  # with room for one more, a token stands where the end of text stood
         return tokens(text, context + 1)[:context] != tokens(text)
 
-    readings = []
-    for prompt in prompts:
-        messages, ids = [], tokens(prompt)
-        if is_cut(prompt):
-            words = prompt.split()
-            seen = fewest(len(words), lambda n: tokens(" ".join(words[:n])) == ids)
-            where = "off"
-            if is_cut(" ".join(words[:seen])):
-                where, seen = "within", seen - 1
-            cut = printable(" ".join(words[seen:]))
-            messages.append(f"longer than the model's {context} tokens; cut {where}: {cut}")
-        readings.append(Reading(ids, messages))
-    return readings
+    def read_one(prompt):
+        ids = tokens(prompt)
+        if not is_cut(prompt):
+            return Reading(ids, [])
+        words = prompt.split()
+        seen = fewest(len(words), lambda n: tokens(" ".join(words[:n])) == ids)
+        where = "off"
+        if is_cut(" ".join(words[:seen])):
+            where, seen = "within", seen - 1
+        cut = printable(" ".join(words[seen:]))
+        return Reading(ids, [f"longer than the model's {context} tokens; cut {where}: {cut}"])
+
+    return [read_one(prompt) for prompt in prompts]
 
 
 def fewest(most: int, enough) -> int:
