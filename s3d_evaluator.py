@@ -81,7 +81,8 @@ class S3DModel(Model):
         self.dict_path = Path(dict_path or self.checkpoint_path.with_name(DICTIONARY.name))
         self.device = choose_device(device)
         self.precision = choose_precision(precision, self.device)
-        self.n_frames, self.resize, self.size, self.cache = n_frames, resize, size, cache
+        self.n_frames, self.size, self.cache = n_frames, size, cache
+        self.resize = half if resize == "half" else resize
         self.preparation = {"resize": resize, "size": None if resize == "half" else size}
         self.weights = {}
         for path, published in ((self.checkpoint_path, CHECKPOINT), (self.dict_path, DICTIONARY)):
@@ -144,14 +145,7 @@ class S3DModel(Model):
         return module.word_to_token, weights
 
     def embed_videos(self, frames):
-        """Tensors on the device, uint8 [B, T, H, W, 3] -> [B, 512].
-
-        With resize "half", height and width are halved as the original script did it, with torch's
-        bicubic interpolation, clamped to the range of the pixels. Raises ValueError if that leaves
-        an odd side.
-        """
-        if self.resize == "half":
-            frames = half(frames)
+        """Tensors on the device, uint8 [B, T, H, W, 3], or float32 from `half` -> [B, 512]."""
         return self.video_network(frames)
 
     def embed_texts(self, prompts: list[str]):
@@ -262,19 +256,20 @@ class S3DModel(Model):
         )
 
 
-def half(frames):
-    """A tensor uint8 [B, T, H, W, 3] -> float32 [B, T, H/2, W/2, 3], still from 0 to 255."""
+def half(frame):
+    """NumPy uint8 [H, W, 3] -> float32 [H/2, W/2, 3] in 0 to 255, as the original script did it:
+    PyTorch's bicubic interpolation, clamped. Raises ValueError if a side of that is odd."""
     import torch
 
-    height, width = frames.shape[2] // 2, frames.shape[3] // 2
+    height, width = frame.shape[0] // 2, frame.shape[1] // 2
     if height % 2 or width % 2 or not height or not width:
         raise ValueError(
             f"half of its size is {width}x{height}, and S3D needs even sides: "
             "use --resize crop or stretch"
         )
-    video = frames.flatten(0, 1).movedim(3, 1).float()  # [B * T, 3, H, W]
-    video = torch.nn.functional.interpolate(video, scale_factor=0.5, mode="bicubic")
-    return video.clamp(0, 255).movedim(1, 3).unflatten(0, frames.shape[:2])
+    image = torch.from_numpy(frame).movedim(2, 0)[None].float()  # [1, 3, H, W]
+    image = torch.nn.functional.interpolate(image, scale_factor=0.5, mode="bicubic")
+    return image.clamp(0, 255)[0].movedim(0, 2).numpy()
 
 
 if __name__ == "__main__":
