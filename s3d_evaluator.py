@@ -111,7 +111,9 @@ class S3DModel(Model):
             dict_path = self.checkpoint_path.parent / DICTIONARY
         self.dict_path = place_of(dict_path, DICTIONARY)
         self.is_demo = self.checkpoint_path.name == DEMO_CHECKPOINT
-        self.resize, self.size = resize, size or (DEMO_SIZE if self.is_demo else SIZE)
+        self.resize, self.size = half, None
+        if resize != "half":
+            self.resize, self.size = resize, size or (DEMO_SIZE if self.is_demo else SIZE)
 
     @property
     def description(self) -> str:
@@ -121,11 +123,11 @@ class S3DModel(Model):
 
     @property
     def preparation(self) -> dict:
-        return {"resize": self.resize, "size": None if self.resize == "half" else self.size}
+        return {"resize": "half" if self.resize is half else self.resize, "size": self.size}
 
     @property
     def warnings(self) -> list[str]:
-        if self.resize == "half":
+        if self.size is None:
             return []
         if self.is_demo and self.size != DEMO_SIZE:
             return [f"--size {self.size}: the demo's weights were trained at {DEMO_SIZE} pixels"]
@@ -195,14 +197,7 @@ class S3DModel(Model):
         return module.word_to_token, weights
 
     def embed_clips(self, frames):
-        """Frames on the device, uint8 [B, T, H, W, 3] -> [B, 512].
-
-        With resize "half", height and width are halved as the original script did it, with torch's
-        bicubic interpolation, clamped to the range of the pixels. Raises ValueError if that leaves
-        an odd side.
-        """
-        if self.resize == "half":
-            frames = half(frames)
+        """Frames on the device, uint8 [B, T, H, W, 3], or float32 from `half` -> [B, 512]."""
         return self.video_network(frames)
 
     def embed_texts(self, prompts: list[str]):
@@ -277,19 +272,20 @@ def use_demo(args) -> list[str]:
     return problems
 
 
-def half(frames):
-    """A tensor uint8 [B, T, H, W, 3] -> float32 [B, T, H/2, W/2, 3], still from 0 to 255."""
+def half(frame):
+    """NumPy uint8 [H, W, 3] -> float32 [H/2, W/2, 3] in 0 to 255, as the original script did it:
+    PyTorch's bicubic interpolation, clamped. Raises ValueError if a side of that is odd."""
     import torch
 
-    height, width = frames.shape[2] // 2, frames.shape[3] // 2
+    height, width = frame.shape[0] // 2, frame.shape[1] // 2
     if height % 2 or width % 2 or not height or not width:
         raise ValueError(
             f"half of its size is {width}x{height}, and S3D needs even sides: "
             "use --resize crop or stretch"
         )
-    video = frames.flatten(0, 1).movedim(3, 1).float()  # [B * T, 3, H, W]
-    video = torch.nn.functional.interpolate(video, scale_factor=0.5, mode="bicubic")
-    return video.clamp(0, 255).movedim(1, 3).unflatten(0, frames.shape[:2])
+    image = torch.from_numpy(frame).movedim(2, 0)[None].float()  # [1, 3, H, W]
+    image = torch.nn.functional.interpolate(image, scale_factor=0.5, mode="bicubic")
+    return image.clamp(0, 255)[0].movedim(0, 2).numpy()
 
 
 if __name__ == "__main__":

@@ -25,6 +25,11 @@ from trajeval.terminal import UserError
 from trajeval.videos import VideoError, read_clip
 
 
+def whole(frame):
+    """Leaves a frame at its own size."""
+    return frame
+
+
 class MeanColour:
     """Embeds a video as the mean of its pixels, [B, 3]; a prompt as its length and two zeros."""
 
@@ -41,7 +46,8 @@ class MeanColour:
 
     @property
     def preparation(self):
-        return {"resize": self.resize, "size": self.size}
+        resize = self.resize if isinstance(self.resize, str) else self.resize.__name__
+        return {"resize": resize, "size": self.size}
 
     def embed_clips(self, frames):
         self.batch_sizes.append(len(frames))
@@ -107,7 +113,7 @@ def test_order_and_values_hold_for_every_batch_size(paths, batch_size):
 
 
 def test_videos_of_one_shape_share_a_batch(paths):
-    model = MeanColour(resize="half")  # at their own size: three of 32x32, two of 34x32
+    model = MeanColour(resize=whole)  # at their own size: three of 32x32, two of 34x32
     assert len(embed(model, paths, batch_size=4)) == 5
     assert sorted(model.batch_sizes) == [2, 3]
 
@@ -116,7 +122,7 @@ def test_errors_stand_in_their_place(paths, tmp_path):
     write_video(tmp_path / "high.mp4", counting_frames(3, 40, 32))
     bad = paths[0].with_name("bad.mp4")
     listed = [bad, paths[0], tmp_path / "high.mp4", tmp_path / "none.mp4", paths[1]]
-    answers = embed(MeanColour(resize="half"), listed, batch_size=4)
+    answers = embed(MeanColour(resize=whole), listed, batch_size=4)
     assert [type(answer) for answer in answers] == [
         *(VideoError, Embedded, VideoError, VideoError, Embedded)
     ]
@@ -171,7 +177,7 @@ def test_an_overflow_is_named(paths):
             wrong = torch.inf if frames.shape[2] == 32 else torch.nan
             return super().embed_clips(frames) * torch.tensor([1, 1, wrong])
 
-    answers = embed(Overflows(precision="float16", resize="half"), paths)
+    answers = embed(Overflows(precision="float16", resize=whole), paths)
     assert str(answers[0]) == f"{paths[0]}: overflowed in float16: use --precision float32"
     assert [isinstance(answer, VideoError) for answer in answers] == [True] * 5
     for precision in ("float32", "tf32"):
@@ -545,14 +551,14 @@ def test_errors_are_not_kept(paths, store, tmp_path, monkeypatch):
     with monkeypatch.context() as patched:
         patched.setattr(videos, "read_clips", lambda *_: (found for found in [error]))
         assert embed(MeanColour(), [path], store) == [error]
-    (answer,) = embed(MeanColour(resize="half"), [path], store)
+    (answer,) = embed(MeanColour(resize=whole), [path], store)
     assert isinstance(answer, VideoError)
 
     class Larger(MeanColour):
         def embed_clips(self, frames):
             return frames.float().mean((1, 2, 3))
 
-    for resize in ("crop", "half"):
+    for resize in ("crop", whole):
         (answer,) = embed(Larger(resize=resize), [path], store)
         assert answer.embedding == pytest.approx(expected(path, resize), rel=1e-5)
 
@@ -635,7 +641,7 @@ def test_only_new_prompts_are_embedded(store):
 @pytest.mark.parametrize(
     ("changed", "n_embedded"),
     [
-        ({"n_frames": 5, "resize": "half", "precision": "bfloat16"}, 0),
+        ({"n_frames": 5, "resize": "stretch", "precision": "bfloat16"}, 0),
         ({"weights": {"w.pth": "cd34"}}, 1),
         ({"architecture": "color"}, 1),
         ({"name": "median"}, 1),
