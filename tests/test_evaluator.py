@@ -651,7 +651,7 @@ def test_names_in_any_encoding(project, small_weights, clips):
 
 
 def test_an_interrupted_run_is_gone_on_with(project, small_weights, monkeypatch, capsys):
-    asked = S3DModel.embed_videos
+    asked = S3DModel.embed_clips
 
     def interrupted(model, frames):
         if interrupts.pop():
@@ -660,7 +660,7 @@ def test_an_interrupted_run_is_gone_on_with(project, small_weights, monkeypatch,
 
     interrupts = [True, False, False]
     monkeypatch.setattr(embedding, "split_work", lambda _: (1, 1))
-    monkeypatch.setattr(S3DModel, "embed_videos", interrupted)
+    monkeypatch.setattr(S3DModel, "embed_clips", interrupted)
     assert evaluate_here(small_weights) == 130
     assert not Path("out").exists()
     assert capsys.readouterr().err.endswith("interrupted; nothing was written\n")
@@ -673,7 +673,7 @@ def test_no_room_for_one_clip(project, small_weights, monkeypatch, capsys):
     def full(*_):
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to ...")
 
-    monkeypatch.setattr(S3DModel, "embed_videos", full)
+    monkeypatch.setattr(S3DModel, "embed_clips", full)
     assert evaluate_here(small_weights, "--batch-size", 4) == 1
     out, err = capsys.readouterr()
     assert out == "" and not Path("out").exists()

@@ -405,7 +405,8 @@ def test_demo_weights_are_the_published_network():
 
 
 def demo_weights():
-    return {name: ROOT / s3d_evaluator.DEMO[name] for name in ("model_checkpoint_path", "dict_path")}
+    names = ("model_checkpoint_path", "dict_path")
+    return {name: ROOT / s3d_evaluator.DEMO[name] for name in names}
 
 
 def test_demo_with_lists_of_ones_own(clip_paths, tmp_path):

@@ -281,7 +281,7 @@ def similarity(model, paths: list[str | Path], prompts: list[str]) -> np.ndarray
     """Cosine similarities of videos and prompts, float32 [N, P]. Raises videos.VideoError for the
     first video that cannot be used, ValueError unless both are lists with at least one entry."""
     for values, noun in ((paths, "path"), (prompts, "prompt")):
-        if isinstance(values, str | Path) or not len(values):
+        if isinstance(values, str | bytes | Path) or not len(values):
             raise ValueError(f"expected a list of at least one {noun}, got {values!r}")
     embeddings = []
     with closing(embed_trajectories(model, paths)) as answers:
