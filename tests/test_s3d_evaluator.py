@@ -22,6 +22,7 @@ import s3d_evaluator
 from s3d_evaluator import S3DModel, half
 from s3dg import S3D
 from trajeval import evaluator
+from trajeval.arguments import check_inputs
 from trajeval.cache import Cache
 from trajeval.readings import warnings
 from trajeval.terminal import UserError
@@ -147,6 +148,61 @@ def test_a_reading_is_what_the_embedding_depends_on(model):
     """Also of prompts that are read apart from each other, as those that are kept are."""
     tokens = [model.read_texts([prompt])[0].tokens for prompt in ("open door", "Door, open!")]
     assert tokens[0] == tokens[1] and all(type(token) is int for token in tokens[0])
+
+
+def test_constructing_reads_nothing():
+    """A missing file is not even looked for."""
+    model = S3DModel("none.pth", "none.npy", device="cpu", n_frames=4, size=200)
+    assert model.description == "S3D, none.pth" and model.n_frames == 4
+    assert model.preparation == {"resize": "crop", "size": 200}
+
+
+def problems_of(*arguments):
+    """What is wrong with a command line, beyond its lists and name, which are missing."""
+    with pytest.raises(UserError) as raised:
+        check_inputs(S3DModel, "", list(map(str, arguments)))
+    return raised.value.problems[:-4]
+
+
+@pytest.mark.parametrize("size", ["62", "514", "113", "x", ""])
+def test_sizes_that_are_not_taken(small_weights, size):
+    path = small_weights / "weights.pth"
+    (problem,) = problems_of("--model-checkpoint-path", path, "--size", size)
+    assert problem == f"--size {size}: takes an even number from 64 to 512"
+
+
+@pytest.mark.parametrize(
+    ("size", "is_usual"), [(64, False), (198, False), (200, True), (256, True), (258, False)]
+)
+def test_sizes_that_the_weights_were_not_trained_at(small_weights, size, is_usual):
+    path = small_weights / "weights.pth"
+    assert problems_of("--model-checkpoint-path", path, "--size", size) == []
+    told = f"--size {size}: the published weights were trained at 200 to 256 pixels"
+    assert S3DModel(path, size=size).warnings == ([] if is_usual else [told])
+    assert S3DModel(path, resize="half").warnings == []
+
+
+def test_demo_weights_by_path_have_their_own_size():
+    model = S3DModel(**demo_weights())
+    assert model.preparation == {"resize": "crop", "size": 112} and model.warnings == []
+    model = S3DModel(**demo_weights(), size=224)
+    assert model.warnings == ["--size 224: the demo's weights were trained at 112 pixels"]
+    assert S3DModel().preparation == {"resize": "crop", "size": 224}
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("", "--model-checkpoint-path : takes a path"),
+        ("/", "/ is a folder, not a file."),
+        (".", ". is a folder, not a file."),
+    ],
+)
+def test_paths_without_a_name(path, message):
+    assert message in problems_of("--model-checkpoint-path", path)
+    assert problems_of("--size", 200, "--resize", "half") == [
+        "--size: cannot be combined with --resize half"
+    ]
 
 
 def test_networks_are_loaded_when_they_are_asked(small_weights, monkeypatch):

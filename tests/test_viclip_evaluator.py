@@ -125,11 +125,11 @@ def test_everything_wrong_is_named_before_torch(project):
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.splitlines() == [
         "--n-frames 0: takes a whole number from 1 to 1024",
-        "--resize half: takes stretch, crop",
+        "--precision int8: takes auto, float32, tf32, bfloat16, float16",
         "--model-size xl: takes l, b",
+        "--resize half: takes stretch, crop",
         "no.pth does not exist.",
-        "--precision int8: takes auto, float32, bfloat16, float16",
-        "5 to put right; nothing was run",
+        "5 problems found; nothing was run",
     ]
 
 
@@ -169,13 +169,13 @@ def test_weights_of_the_hub(project, tmp_path):
     """Fetched once, and what came is checked."""
     folder = tmp_path / "served/OpenGVLab/ViCLIP"
     folder.mkdir(parents=True)
-    torch.save({"model": {"temp": torch.zeros(100_000)}}, folder / CHECKPOINT.name)
+    torch.save({"model": {"temp": torch.zeros(100_000)}}, folder / CHECKPOINT)
     with hub.serve(tmp_path / "served") as (address, requests):
         environment = {"HF_ENDPOINT": address, "HF_HOME": str(project / "hub")}
         done = evaluate(**environment)
         assert (done.returncode, done.stdout) == (2, "")
         assert done.stderr.count("licence CC-BY-NC-SA-4.0") == 1
-        assert f"{CHECKPOINT.name} does not fit ViCLIP" in done.stderr
+        assert f"{CHECKPOINT} does not fit ViCLIP" in done.stderr
         assert "Traceback" not in done.stderr
         n_requests = len(requests)
         done = evaluate(**environment)
@@ -185,7 +185,19 @@ def test_weights_of_the_hub(project, tmp_path):
 def test_size_b_has_no_default_weights(project):
     done = evaluate("--model-size", "b")
     assert done.returncode == 2
-    assert "--model-size b: has no default weights, give --model-checkpoint-path" in done.stderr
+    assert (
+        "--model-size b: there are no published weights, give --model-checkpoint-path"
+        in done.stderr
+    )
+
+
+def test_constructing_reads_nothing():
+    model = ViCLIPModel("none.pth", "b", device="cpu")
+    assert model.description == "ViCLIP-B/16, none.pth" and model.n_frames == 8
+    assert model.preparation["resize"] == "stretch" and "interpolate_time" not in model.preparation
+    with pytest.raises(UserError, match="--model-size b: there are no published weights"):
+        _ = ViCLIPModel(model_size="b").weights
+    assert ViCLIPModel().description == f"ViCLIP-L/14, {CHECKPOINT}"
 
 
 @pytest.mark.slow
