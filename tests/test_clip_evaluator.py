@@ -1,4 +1,4 @@
-"""Networks of open_clip, with random weights, behind the command and the Python interface."""
+"""Models of open_clip, with random weights, from the command line and from Python."""
 
 import json
 import shutil
@@ -101,7 +101,7 @@ def folders(tmp_path_factory):
 
 
 def by_hand(folder, paths, prompts, n_frames):
-    """The similarities as open_clip's own functions give them, from all frames of the videos."""
+    """The similarities by open_clip's own functions, from all frames of the videos."""
     network, _, preprocess = open_clip.create_model_and_transforms(f"local-dir:{folder}")
     tokenizer = open_clip.get_tokenizer(f"local-dir:{folder}")
     network.eval()
@@ -129,7 +129,7 @@ def test_similarity_is_that_of_open_clip_by_hand(folders, tmp_path, name):
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
-def test_precision_moves_little(folders, precision):
+def test_precision_changes_similarities_little(folders, precision):
     name = f"local-dir:{folders['clip']}"
     plain = ClipModel.load(name, device="cpu").similarity(TRAJECTORIES, PROMPTS)
     lower = ClipModel.load(name, device="cpu", precision=precision)
@@ -183,7 +183,7 @@ def test_a_second_run_needs_neither_torch_nor_a_decoder(project, folders, name):
     assert "torch was imported" in evaluate(*model, "--no-cache", **shadow).stderr
 
 
-def test_a_named_model_with_its_weights_is_kept_too(project):
+def test_facts_of_a_named_model_are_kept(project):
     torch.manual_seed(0)
     torch.save(open_clip.create_model("ViT-S-32").state_dict(), "mine.pt")
     model = ["--model", "ViT-S-32", "--pretrained", "mine.pt", "--n-frames", 1]
@@ -220,14 +220,14 @@ def change_weights(folder):
 
 
 def add_weights(folder):
-    """Of the two, open_clip takes these."""
+    """Which open_clip prefers to those that are there."""
     state = torch.load(folder / "open_clip_pytorch_model.bin", weights_only=True)
     state = {key: (value * 1.5).contiguous() for key, value in state.items()}
     save_file(state, folder / "open_clip_model.safetensors")
 
 
 @pytest.mark.parametrize("change", [change_mean, change_padding, change_weights, add_weights])
-def test_a_changed_model_is_not_answered_for_from_the_cache(project, folders, change):
+def test_a_changed_model_is_not_taken_from_the_cache(project, folders, change):
     shutil.copytree(folders["padded"], "mine")
     paths = [write_video(Path("wide.mp4"), counting_frames(9, 96, 160)), TRAJECTORIES[0]]
     Path("trajectories.txt").write_text("\n".join(map(str, paths)))
@@ -241,7 +241,7 @@ def test_a_changed_model_is_not_answered_for_from_the_cache(project, folders, ch
     assert numbers == pytest.approx(by_hand("mine", paths, PROMPTS, 2), abs=1e-5)
 
 
-def test_a_model_that_is_gone_is_not_answered_for_from_the_cache(project, folders, capsys):
+def test_a_missing_model_is_not_taken_from_the_cache(project, folders, capsys):
     shutil.copytree(folders["clip"], "mine")
     model = ["--model", "local-dir:mine", "--device", "cpu", "--n-frames", 1]
     assert evaluate_here(*model) == 0
@@ -259,7 +259,7 @@ def test_a_named_model_with_a_file_of_weights(project, tmp_path):
     assert np.load("out/exp/similarities.npy").shape == (1, 3)
 
 
-def test_perception_encoders_come_with_it(tmp_path):
+def test_perception_encoders_work(tmp_path):
     torch.manual_seed(0)
     network = open_clip.create_model("PE-Core-T-16-384")
     torch.save(network.state_dict(), tmp_path / "pe.pt")
@@ -268,7 +268,7 @@ def test_perception_encoders_come_with_it(tmp_path):
     assert np.isfinite(model.similarity(TRAJECTORIES[:1], PROMPTS)).all()
 
 
-def test_prompts_that_are_cut_are_named(folders):
+def test_cut_prompts_are_reported(folders):
     clip = ClipModel.load(f"local-dir:{folders['clip']}", device="cpu")
     siglip = ClipModel.load(f"local-dir:{folders['siglip']}", device="cpu")
     prompt = "a cheetah is running " * 4
@@ -329,7 +329,7 @@ def test_weights_that_do_not_fit(folders, tmp_path):
         ClipModel.load("ViT-S-32", tmp_path / "code.pt")
 
 
-def test_code_that_a_model_brings_is_not_run(folders, tmp_path, monkeypatch):
+def test_code_beside_a_model_is_not_run(folders, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / "evil"
     shutil.copytree(folders["siglip"], folder)

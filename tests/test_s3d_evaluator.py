@@ -1,4 +1,4 @@
-"""S3D behind its command and behind its Python interface."""
+"""S3D from the command line and from Python."""
 
 import csv
 import json
@@ -135,7 +135,7 @@ def test_what_the_network_will_not_see(model):
 
 
 def test_the_warning_of_same_words_is_true(model):
-    """Same tokens in any order and number give the same embedding, unless no slot is left."""
+    """Equal tokens in any order and number give equal embeddings, unless all slots are full."""
     prompts = ["open door", "door open door", "open " * 15 + "door"]
     messages = warnings(prompts, model.read_texts(prompts))
     assert [bool(m) for m in messages] == [False, True, False]
@@ -145,7 +145,7 @@ def test_the_warning_of_same_words_is_true(model):
 
 
 def test_a_reading_is_what_the_embedding_depends_on(model):
-    """Also of prompts that are read apart from each other, as those that are kept are."""
+    """Also for prompts that are read separately, as those in the cache were."""
     tokens = [model.read_texts([prompt])[0].tokens for prompt in ("open door", "Door, open!")]
     assert tokens[0] == tokens[1] and all(type(token) is int for token in tokens[0])
 
@@ -205,7 +205,7 @@ def test_paths_without_a_name(path, message):
     ]
 
 
-def test_networks_are_loaded_when_they_are_asked(small_weights, monkeypatch):
+def test_networks_are_loaded_when_they_are_needed(small_weights, monkeypatch):
     model = S3DModel(small_weights / "weights.pth", device="cpu")
     assert {"network", "video_network", "text_network"}.isdisjoint(vars(model))
     monkeypatch.setattr(S3DModel, "video_network", None)
@@ -233,7 +233,7 @@ def raiser(error):
     return function
 
 
-def test_wrong_files_are_told_of_when_they_are_asked(small_weights, tmp_path):
+def test_wrong_files_are_reported_when_they_are_needed(small_weights, tmp_path):
     """Missing files when they are hashed."""
     torch.save({"fc.weight": torch.zeros(512, 1024)}, tmp_path / "w.pth")
     model = S3DModel(tmp_path / "w.pth", small_weights / "s3d_dict.npy", device="cpu")
@@ -244,8 +244,8 @@ def test_wrong_files_are_told_of_when_they_are_asked(small_weights, tmp_path):
         _ = S3DModel(tmp_path / "none.pth", device="cpu").weights
 
 
-def test_text_and_video_networks_leave_each_other_alone(small_weights, clip_paths):
-    """Whichever is made first, and whatever the videos are calculated in."""
+def test_text_and_video_networks_are_independent(small_weights, clip_paths):
+    """Whichever is built first, and at any precision of the videos."""
     path, answers = small_weights / "weights.pth", []
     for precision, names in (
         ("float32", ("text_network", "video_network")),
@@ -282,7 +282,7 @@ def test_a_dictionary_of_another_checkpoint(small_weights, tmp_path):
         S3DModel.load(small_weights / "weights.pth", tmp_path / "d.npy")
 
 
-def test_weights_that_are_no_numbers(small_weights, tmp_path):
+def test_weights_with_nan(small_weights, tmp_path):
     state = torch.load(small_weights / "weights.pth", weights_only=True)
     state["fc.bias"][3] = torch.nan
     torch.save(state, tmp_path / "w.pth")
@@ -430,7 +430,7 @@ def demo(tmp_path_factory):
 
 
 def test_demo_shows_its_diagonal(demo):
-    """Of the first take of each behaviour with the first of its prompts, and of all."""
+    """For the first take and the first prompt of each behaviour, and for all of them."""
     numbers = np.load(demo / "similarities.npy")
     assert numbers.shape == (36, 36)
     assert (numbers[::3, ::3].argmax(1) == np.arange(12)).sum() >= 11

@@ -1,4 +1,4 @@
-"""ViCLIP behind its command and behind its Python interface."""
+"""ViCLIP from the command line and from Python."""
 
 import json
 import shutil
@@ -102,14 +102,14 @@ def test_a_second_run_needs_neither_torch_nor_a_decoder(project, viclip_weights)
     assert "torch was imported" in done.stderr
 
 
-def test_what_weights_do_not_give_is_said_whatever_is_kept(project, viclip_weights, capsys):
+def test_a_wrong_number_of_frames_is_reported_whatever_is_kept(project, viclip_weights, capsys):
     assert evaluate_here(*small(viclip_weights)) == 0
     plain = [argument for argument in small(viclip_weights) if argument != "--interpolate-time"]
     assert evaluate_here(*plain) == 2
     assert "was trained with 8 frames, and --n-frames asks for 2" in capsys.readouterr().err
 
 
-def test_prompts_that_are_cut_are_named(project, viclip_weights, capsys):
+def test_cut_prompts_are_reported(project, viclip_weights, capsys):
     Path("prompts.txt").write_text("a dog\n" + "very " * 40 + "fast dog\n")
     assert evaluate_here(*small(viclip_weights)) == 0
     said = capsys.readouterr().err
@@ -166,7 +166,7 @@ def test_no_weights_and_no_network(project):
 
 
 def test_weights_of_the_hub(project, tmp_path):
-    """Fetched once, and what came is checked."""
+    """Downloaded once, and checked."""
     folder = tmp_path / "served/OpenGVLab/ViCLIP"
     folder.mkdir(parents=True)
     torch.save({"model": {"temp": torch.zeros(100_000)}}, folder / CHECKPOINT)
@@ -203,7 +203,7 @@ def test_constructing_reads_nothing():
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's /proc")
 def test_loading_takes_little_more_than_the_weights(tmp_path):
-    """L/14 is 1.71 GB; the memory is counted from when torch has been imported."""
+    """L/14 is 1.71 GB; memory is counted from after the import of torch."""
     keys = recipe.VICLIP_FACTS["l14"]["keys"]
     state = {key: torch.full(shape, 0.01) for key, shape in keys.items()}
     n_bytes = sum(value.nbytes for value in state.values())
@@ -212,7 +212,7 @@ def test_loading_takes_little_more_than_the_weights(tmp_path):
     program = """
 import re, sys
 import torch
-def peak():  # of this program; what getrusage knows goes back to the process that started it
+def peak():  # of this process; getrusage includes the one that started it
     return 1024 * int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1])
 before = peak()
 from viclip_evaluator import ViCLIPModel
