@@ -26,13 +26,25 @@ from trajeval import evaluator, readings
 from trajeval.arguments import whole_number
 from trajeval.cache import NO_CACHE, Cache
 from trajeval.devices import choose_device, choose_precision
+from trajeval.download import by_hand, from_hub, hub_by_hand
+from trajeval.files import check_unchanged, stamps
 from trajeval.model import Model
 from trajeval.terminal import UserError
-from trajeval.weights import check_finite, check_weights, from_hub, read, sha256
+from trajeval.weights import check_finite, check_weights, read, sha256
 
 MODEL, PRETRAINED = "ViT-B-32", "laion2b_s34b_b79k"
 HUB, FOLDER = "hf-hub:", "local-dir:"  # how open_clip's names begin that are not its own
 WEIGHTS_SUFFIXES = (".safetensors", ".bin", ".pth", ".pt", ".npz")
+
+# What the cache holds of a model.
+PREPARATION = {
+    "resize_mode": str,
+    "size": int | list[int],
+    "interpolation": str,
+    "mean": list[float | int],
+    "std": list[float | int],
+}
+FACTS = {"preparation": PREPARATION, "weights": list[str], "files": dict[str, str]}
 
 
 class ClipModel(Model):
@@ -73,8 +85,10 @@ class ClipModel(Model):
 
         packages = {package: version(package) for package in self.packages}
         key = {"model": model, "pretrained": self.pretrained, "packages": packages}
-        facts = cache.get("models", key)
-        if facts is None or not is_unchanged(model, facts, cache):
+        facts = cache.get("models", key, FACTS)
+        self.stamps = facts and stamps_if_unchanged(model, facts, cache)
+        if not self.stamps:
+            self.stamps = {}  # load_network takes its own
             facts = self.find_facts(cache)
             cache.put("models", key, facts)
         self.preparation = facts["preparation"]
@@ -86,16 +100,20 @@ class ClipModel(Model):
         """How the network wants its frames; the files that it is made of, with their hashes; and
         which of them are weights."""
         weights = [str(path) for path in self.loaded.weights]
+        files = hashes(self.model, weights, cache)
+        check_unchanged(self.loaded.stamps)
         return {
             "preparation": preparation_of(self.loaded.network),
             "weights": weights,
-            "files": hashes(self.model, weights, cache),
+            "files": files,
         }
 
     @cached_property
     def loaded(self):
         """The network on the CPU in float32, its tokenizer, and the files of its weights."""
-        return load_network(self.model, self.pretrained)
+        loaded = load_network(self.model, self.pretrained)
+        check_unchanged(self.stamps)
+        return loaded
 
     @cached_property
     def resize(self):
@@ -246,23 +264,31 @@ class Loaded(NamedTuple):
     network: "torch.nn.Module"  # noqa: F821, imported where it is needed
     tokenizer: Callable
     weights: list[str | Path]
+    stamps: dict  # of the files, taken before they were loaded
+
+
+def files_of(model, weights) -> set[str]:
+    """The files that a network is made of. Raises OSError."""
+    files = {str(path) for path in weights}
+    if model.startswith((HUB, FOLDER)):  # their configuration, vocabulary, other weights ...
+        for path in weights:
+            files |= {str(other) for other in Path(path).parent.iterdir() if other.is_file()}
+    return files
 
 
 def hashes(model, weights, cache) -> dict[str, str]:
     """The SHA-256 of each file that a network is made of. Raises UserError, OSError."""
-    files = set(weights)
-    if model.startswith((HUB, FOLDER)):  # their configuration, vocabulary, other weights ...
-        for path in weights:
-            files |= {str(other) for other in Path(path).parent.iterdir() if other.is_file()}
-    return {path: sha256(path, cache=cache) for path in sorted(files)}
+    return {path: sha256(path, cache=cache) for path in sorted(files_of(model, weights))}
 
 
-def is_unchanged(model, facts, cache) -> bool:
-    """Whether a network's files are those that facts were found of."""
+def stamps_if_unchanged(model, facts, cache) -> dict | None:
+    """The stamps of a network's files, taken before their hashes are compared with those of the
+    facts; None if these differ."""
     try:
-        return hashes(model, facts["weights"], cache) == facts["files"]
+        before = stamps(files_of(model, facts["weights"]))
+        return before if hashes(model, facts["weights"], cache) == facts["files"] else None
     except (OSError, UserError):
-        return False
+        return None
 
 
 def load_network(model, pretrained):
@@ -272,7 +298,8 @@ def load_network(model, pretrained):
     force_quick_gelu = False
     if model.startswith(HUB):
         name = model.removeprefix(HUB)
-        paths = [from_hub(open_clip.pretrained.download_pretrained_from_hf, name, at=name)]
+        download = open_clip.pretrained.download_pretrained_from_hf
+        paths = [from_hub(download, name, what=name)]
     elif model.startswith(FOLDER):
         paths = weights_in(Path(model.removeprefix(FOLDER)))
     elif is_file(pretrained):
@@ -288,8 +315,8 @@ def load_network(model, pretrained):
             )
         # open_clip only warns where weights were trained with another activation than the name's
         force_quick_gelu = bool(published.get("quick_gelu"))
-        at = str(published.get("hf_hub") or published.get("url"))
-        paths = [from_hub(open_clip.download_pretrained, published, at=at)]
+        paths = [download_published(published)]
+    before = stamps(files_of(model, paths))
     get_tokenizer = partial(open_clip.get_tokenizer, **no_code(model))
     try:
         with warnings.catch_warnings(action="ignore"):
@@ -307,8 +334,22 @@ def load_network(model, pretrained):
         reason = " ".join(str(error).split())
         raise UserError(f"{paths[0]} does not fit {model}: {reason[:400]}") from None
     check_finite(network.state_dict(), paths[0])
-    tokenizer = from_hub(get_tokenizer, model, at=f"the tokenizer of {model}")
-    return Loaded(network, tokenizer, paths)
+    tokenizer = from_hub(get_tokenizer, model, what=f"the tokenizer of {model}")
+    return Loaded(network, tokenizer, paths, before)
+
+
+def download_published(published: dict):
+    """The path of the weights that open_clip has for a tag. Raises UserError."""
+    import open_clip
+
+    if hub := published.get("hf_hub"):  # OWNER/NAME/FILE, or OWNER/NAME/ for the usual file
+        repository, name = os.path.split(hub)
+        name = name or open_clip.constants.HF_WEIGHTS_NAME
+        what, advice = f"{name} of {repository}", hub_by_hand(repository, name, "--pretrained")
+    else:
+        what = published["url"]
+        advice = by_hand(Path("checkpoints", Path(what).name), what)
+    return from_hub(open_clip.download_pretrained, published, what=what, advice=advice)
 
 
 def no_code(model):
@@ -317,7 +358,7 @@ def no_code(model):
     transformers so, none for another."""
     import open_clip
 
-    config = from_hub(open_clip.get_model_config, model, at=model) or {}
+    config = from_hub(open_clip.get_model_config, model, what=model) or {}
     text_config = config.get("text_cfg") or {}
     if not (text_config.get("hf_tokenizer_name") or text_config.get("hf_model_name")):
         return {}
@@ -332,7 +373,7 @@ def preparation_of(network) -> dict:
     import open_clip
 
     config = open_clip.get_model_preprocess_cfg(network)
-    found = {key: config[key] for key in ("resize_mode", "size", "interpolation", "mean", "std")}
+    found = {key: config[key] for key in PREPARATION}
     return {key: list(value) if isinstance(value, tuple) else value for key, value in found.items()}
 
 

@@ -7,7 +7,6 @@ the same as numbers. The network and how it wants its frames are here; the run i
 """
 
 import sys
-from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 
@@ -15,21 +14,12 @@ from trajeval import evaluator
 from trajeval.arguments import whole_number
 from trajeval.cache import NO_CACHE, Cache
 from trajeval.devices import choose_device, choose_precision
+from trajeval.download import by_hand, check_published, fetch, first_bytes
+from trajeval.files import check_unchanged, stamps
 from trajeval.model import Model
 from trajeval.readings import Reading
 from trajeval.terminal import UserError
-from trajeval.weights import (
-    by_hand,
-    check_published,
-    check_weights,
-    fetch,
-    first_bytes,
-    load_into,
-    load_state_dict,
-    places_of,
-    sha256,
-    values_at,
-)
+from trajeval.weights import check_weights, load_into, load_state_dict, sha256
 
 # Address and sizes from the README of antoine77340/S3D_HowTo100M and its server.
 URL = "https://www.rocq.inria.fr/cluster-willow/amiech/howto100m/"
@@ -56,7 +46,7 @@ class S3DModel(Model):
     "float32", "bfloat16" or "float16". dict_path is s3d_dict.npy beside the checkpoint by default.
     The published files are downloaded if they are missing from their default place. n_frames must
     be even. resize is "crop", "stretch" or "half"; size is the height and width in pixels that the
-    first two give, even. cache may know the hashes of the files, and where the text network is.
+    first two give, even. cache may have the hashes of the files, and the text network.
 
     Raises UserError for files that are missing or wrong, UserError for a
     device that is not there.
@@ -78,15 +68,16 @@ class S3DModel(Model):
         cache: Cache = NO_CACHE,
     ):
         self.checkpoint_path = Path(checkpoint_path)
-        self.dict_path = Path(dict_path or self.checkpoint_path.with_name(DICTIONARY.name))
+        self.dict_path = Path(dict_path or self.checkpoint_path.parent / DICTIONARY.name)
         self.device = choose_device(device)
         self.precision = choose_precision(precision, self.device)
         self.n_frames, self.resize, self.size, self.cache = n_frames, resize, size, cache
         self.preparation = {"resize": resize, "size": None if resize == "half" else size}
-        self.weights = {}
+        self.weights, self.stamps = {}, {}
         for path, published in ((self.checkpoint_path, CHECKPOINT), (self.dict_path, DICTIONARY)):
             if path in PUBLISHED_BYTES:
                 fetch(path, URL + path.name, PUBLISHED_BYTES[path])
+            self.stamps |= stamps([path])
             self.weights[str(path)] = sha256(path, URL + published.name, cache)
         self.description = f"S3D, {self.checkpoint_path.name}"
         if self.checkpoint_path.name == DEMO_CHECKPOINT.name:
@@ -115,6 +106,7 @@ class S3DModel(Model):
                 f"with --dict-path.{dictionary_by_hand}"
             )
         load_into(network, state_dict, self.checkpoint_path, URL + CHECKPOINT.name)
+        check_unchanged(self.stamps)
         return network.eval().requires_grad_(False)
 
     @cached_property
@@ -127,20 +119,21 @@ class S3DModel(Model):
 
     @cached_property
     def text_network(self):
-        """The words' token ids, and the weights that s3dg_text.embed takes. PyTorch is needed only
-        if the cache does not know where in the checkpoint they lie."""
-        from s3dg_text import load_dictionary, number
+        """The words' token ids, and the weights that s3dg_text.embed takes. PyTorch is imported
+        only if the cache does not have the weights."""
+        import numpy as np
+
+        from s3dg_text import ARRAYS, load_dictionary, number
         from trajeval.embedding import model_key
 
         key = model_key(self)  # with the dictionary's hash: its token ids fit the weights
-        if places := self.cache.get("places", key):
-            with suppress(OSError, ValueError):  # PyTorch will say what is wrong
-                weights = values_at(places, self.checkpoint_path)
-                return number(load_dictionary(self.dict_path)), weights
+        if weights := self.cache.get("text_networks", key, dict.fromkeys(ARRAYS, np.ndarray)):
+            word_to_token = number(load_dictionary(self.dict_path))
+            check_unchanged(self.stamps)
+            return word_to_token, weights
         module = self.network.text_module
         weights = {name: value.numpy() for name, value in module.state_dict().items()}
-        if self.cache.folder and (places := places_of(weights, self.checkpoint_path)):
-            self.cache.put("places", key, places)
+        self.cache.put("text_networks", key, weights)
         return module.word_to_token, weights
 
     def embed_videos(self, frames):
@@ -234,7 +227,7 @@ class S3DModel(Model):
             if getattr(args, name) is None:
                 setattr(args, name, value)
         if args.dict_path is None:
-            args.dict_path = str(Path(args.model_checkpoint_path).with_name(DICTIONARY.name))
+            args.dict_path = str(Path(args.model_checkpoint_path).parent / DICTIONARY.name)
         for path, check in (
             (Path(args.model_checkpoint_path), check_weights),
             (Path(args.dict_path), first_bytes),

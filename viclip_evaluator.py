@@ -14,15 +14,11 @@ from trajeval import evaluator, readings
 from trajeval.arguments import whole_number
 from trajeval.cache import NO_CACHE, Cache
 from trajeval.devices import choose_device, choose_precision
+from trajeval.download import fetch_from_hub
+from trajeval.files import check_unchanged, stamps
 from trajeval.model import Model
 from trajeval.terminal import UserError
-from trajeval.weights import (
-    check_weights,
-    fetch_from_hub,
-    load_into,
-    load_state_dict,
-    sha256,
-)
+from trajeval.weights import check_weights, load_into, load_state_dict, sha256
 
 REPOSITORY = "OpenGVLab/ViCLIP"  # of the Hugging Face Hub
 CHECKPOINT = Path("checkpoints/ViClip-InternVid-10M-FLT.pth")  # L/14
@@ -72,6 +68,7 @@ class ViCLIPModel(Model):
         self.preparation = {"resize": resize, "size": self.size, "mean": MEAN, "std": STD}
         if interpolate_time:
             self.preparation["interpolate_time"] = True
+        self.stamps = stamps([path])
         self.weights = {str(path): sha256(path, cache=cache)}
         self.description = f"{SIZES[model_size]}, {path.name}"
 
@@ -98,6 +95,7 @@ class ViCLIPModel(Model):
         with torch.device("meta"):  # no time and no memory for values that are replaced anyway
             network = viclip.ViCLIP(self.architecture, self.n_frames)
         load_into(network, state_dict, self.path)
+        check_unchanged(self.stamps)
         return network.eval().requires_grad_(False)
 
     @cached_property

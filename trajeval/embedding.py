@@ -43,7 +43,10 @@ def embed_trajectories(
     Raises UserError."""
     key = video_key(model)
     contents = [content_of(path, cache) for path in paths]
-    kept = [content and cache.get("videos", key | {"content": content}) for content in contents]
+    kept = [
+        content and cache.get("videos", key | {"content": content}, Embedded.__annotations__)
+        for content in contents
+    ]
     fresh = embed_fresh(model, [p for p, entry in zip(paths, kept) if entry is None], batch_size)
     for path, content, entry in zip(paths, contents, kept):
         if entry is not None:
@@ -62,7 +65,8 @@ def embed_prompts(
     """The prompts' embeddings, float32 [P, D], and how the network reads each. Raises UserError."""
     key = model_key(model)
     keys = [key | {"prompt": prompt} for prompt in prompts]
-    kept = [cache.get("prompts", key) for key in keys]
+    fields = {"embedding": np.ndarray, **Reading.__annotations__}
+    kept = [cache.get("prompts", key, fields) for key in keys]
     missing = [i for i, entry in enumerate(kept) if entry is None]
     for start in range(0, len(missing), PROMPT_BATCH):
         part = missing[start : start + PROMPT_BATCH]
