@@ -38,7 +38,17 @@ from trajeval.terminal import UserError, answer
 
 MODEL, PRETRAINED = "ViT-B-32", "laion2b_s34b_b79k"
 VERSION = 2  # to be raised when other facts of a model are kept
-PREPARATION = ("resize_mode", "size", "interpolation", "mean", "std", "fill_color")
+
+# What a cache keeps of a model.
+PREPARATION = {
+    "resize_mode": str,
+    "size": int | list[int],
+    "interpolation": str,
+    "mean": list[float | int],
+    "std": list[float | int],
+    "fill_color": int,
+}
+FACTS = {"preparation": PREPARATION, "weights": str, "files": dict[str, str]}
 
 
 class ClipModel(Model):
@@ -101,7 +111,7 @@ class ClipModel(Model):
             "pretrained": self.pretrained,
             "packages": {package: version(package) for package in self.packages},
         }
-        facts = self.cache.get("models", key)
+        facts = self.cache.get("models", key, FACTS)
         if facts is None or self.hashes(facts["weights"]) != facts["files"]:
             loaded = self.loaded
             facts = {

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from trajeval.cache import Cache
-from trajeval.download import from_hub
+from trajeval.download import by_hand, from_hub, hub_by_hand
 from trajeval.files import stamps
 from trajeval.terminal import UserError, printable
 from trajeval.weights import check_finite, check_weights, read, sha256
@@ -203,18 +203,17 @@ def find_weights(model: str, pretrained: str | None) -> tuple[Path, dict]:
 
     if model.startswith(HUB):
         name, get = model.removeprefix(HUB), open_clip.pretrained.download_pretrained_from_hf
-        config = from_hub(get, name, CONFIG, at=f"{CONFIG} of {name}")
+        config = from_hub(get, name, CONFIG, what=f"{CONFIG} of {name}")
         if problems := wrong_config(Path(config)):
             raise UserError(*problems)
-        return Path(from_hub(get, name, at=f"the weights of {name}")), {}
+        return Path(from_hub(get, name, what=f"the weights of {name}")), {}
     if model.startswith(FOLDER):
         return weights_in(Path(model.removeprefix(FOLDER)))[0], {}
     if is_path(pretrained):
         return Path(pretrained), {}
     name = model.replace("/", "-")
     if published := open_clip.get_pretrained_cfg(name, pretrained):
-        at = str(published.get("hf_hub") or published.get("url"))
-        return Path(from_hub(open_clip.download_pretrained, published, at=at)), published
+        return download_published(published), published
     if os.path.isfile(pretrained):
         return Path(pretrained), {}
     tags = open_clip.list_pretrained_tags_by_model(name)
@@ -222,6 +221,20 @@ def find_weights(model: str, pretrained: str | None) -> tuple[Path, dict]:
         f"--pretrained {printable(pretrained)}: neither a tag of {model}"
         f"{nearest(pretrained, tags)}; it has {', '.join(tags) or 'none'}; nor a file"
     )
+
+
+def download_published(published: dict) -> Path:
+    """The file of the weights that open_clip has for a tag. Raises UserError."""
+    import open_clip
+
+    if hub := published.get("hf_hub"):  # OWNER/NAME/FILE, or OWNER/NAME/ for the usual file
+        repository, name = os.path.split(hub)
+        name = name or open_clip.constants.HF_WEIGHTS_NAME
+        what, advice = f"{name} of {repository}", hub_by_hand(repository, name, "--pretrained")
+    else:
+        what = published["url"]
+        advice = by_hand(Path("checkpoints", Path(what).name), what)
+    return Path(from_hub(open_clip.download_pretrained, published, what=what, advice=advice))
 
 
 # --- loading
@@ -253,7 +266,7 @@ def load_network(model: str, pretrained: str | None) -> Loaded:
                 read(path)  # says what is wrong if the file itself is
             raise UserError(f"{path} does not fit {model}{reason(error)}") from None
     check_finite(network.state_dict(), path)
-    tokenizer = from_hub(get_tokenizer, model, at=f"the tokenizer of {model}")
+    tokenizer = from_hub(get_tokenizer, model, what=f"the tokenizer of {model}")
     return Loaded(network, tokenizer, path, before)
 
 
@@ -282,7 +295,7 @@ def no_code(model: str) -> dict[str, Any]:
     transformers so, none for another."""
     import open_clip
 
-    config = from_hub(open_clip.get_model_config, model, at=model) or {}
+    config = from_hub(open_clip.get_model_config, model, what=model) or {}
     text_config = config.get("text_cfg") or {}
     if not (text_config.get("hf_tokenizer_name") or text_config.get("hf_model_name")):
         return {}

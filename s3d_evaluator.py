@@ -11,24 +11,23 @@ from trajeval.terminal import exit_on_interrupt, run_script
 if __name__ == "__main__":
     exit_on_interrupt()
 
-from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 
-from trajeval.download import by_hand, check_published, checkpoint_path, fetch, project_file
+from trajeval.download import (
+    by_hand,
+    check_published,
+    checkpoint_path,
+    fetch,
+    first_bytes,
+    project_file,
+)
 from trajeval.evaluator import main
 from trajeval.model import Model
 from trajeval.options import Option, choice, path, whole
 from trajeval.readings import Reading
 from trajeval.terminal import UserError, printable
-from trajeval.weights import (
-    check_weights,
-    first_bytes,
-    load_into,
-    load_state_dict,
-    places_of,
-    values_at,
-)
+from trajeval.weights import check_weights, load_into, load_state_dict
 
 # The published files: address and sizes from the README of antoine77340/S3D_HowTo100M and its
 # server, frame sizes from the README too.
@@ -180,20 +179,20 @@ class S3DModel(Model):
 
     @cached_property
     def text_network(self):
-        """The words' token ids, and the weights that s3dg_text.embed takes. PyTorch is needed only
-        if the cache does not know where in the checkpoint they lie."""
-        from s3dg_text import load_dictionary, number
+        """The words' token ids, and the weights that s3dg_text.embed takes. PyTorch is imported
+        only if the cache does not have the weights."""
+        import numpy as np
+
+        from s3dg_text import ARRAYS, load_dictionary, number
         from trajeval.embedding import model_key
 
         key = model_key(self)  # with the dictionary's hash: its token ids fit the weights
-        if places := self.cache.get("places", key):
-            with suppress(OSError, ValueError):  # PyTorch will say what is wrong
-                weights = values_at(places, self.checkpoint_path)
+        if weights := self.cache.get("text_networks", key, dict.fromkeys(ARRAYS, np.ndarray)):
+            with self.loading():
                 return number(load_dictionary(self.dict_path)), weights
         module = self.network.text_module
         weights = {name: value.numpy() for name, value in module.state_dict().items()}
-        if self.cache.folder and (places := places_of(weights, self.checkpoint_path)):
-            self.cache.put("places", key, places)
+        self.cache.put("text_networks", key, weights)
         return module.word_to_token, weights
 
     def embed_clips(self, frames):

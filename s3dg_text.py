@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 MAX_WORDS = 16
+ARRAYS = ("word_embd.weight", "fc1.weight", "fc1.bias", "fc2.weight", "fc2.bias")
 
 
 def load_dictionary(path: str | Path) -> list[str]:

@@ -463,7 +463,7 @@ def untouched(*names):
 
 
 def entries(folder):
-    return sorted(Path(folder).rglob("*.entry"))
+    return sorted(Path(folder).rglob("*.npz"))
 
 
 def test_a_second_run_needs_neither_torch_nor_a_decoder(project, small_weights, capsys):
@@ -584,7 +584,7 @@ def test_a_folder_of_ones_own(project, small_weights, caches):
 def test_a_cache_holds_what_it_may(project, small_weights):
     arguments = ["--cache-dir", "cache", "--cache-size", "1.7e-5"]  # four files of 4,096 bytes
     assert evaluate_here(small_weights, *arguments) == 0
-    assert len(list(Path("cache").rglob("*.entry"))) == 3
+    assert len(list(Path("cache").rglob("*.npz"))) == 3
 
 
 def test_a_cache_that_cannot_be_written_is_one_warning(project, small_weights, capsys):

@@ -213,24 +213,38 @@ def test_networks_are_loaded_when_they_are_needed(small_weights, monkeypatch):
     assert "network" in vars(model)
 
 
-def test_the_text_network_is_found_in_the_checkpoint_again(small_weights, tmp_path, monkeypatch):
+def test_the_text_network_is_kept(small_weights, tmp_path):
     def embeddings():
         model = S3DModel(small_weights / "weights.pth", device="cpu", cache=Cache(tmp_path))
         return model.embed_texts(["open door", "cut tomato"]), "network" in vars(model)
 
     (fresh, loaded), (again, loaded_again) = embeddings(), embeddings()
     assert loaded and not loaded_again and (fresh == again).all()
-    for error in (OSError("gone"), ValueError("shorter")):
-        monkeypatch.setattr("s3d_evaluator.values_at", raiser(error))
+    (entry,) = tmp_path.glob("text_networks/*/*.npz")
+    for damaged in (b"", entry.read_bytes()[:-100]):
+        entry.write_bytes(damaged)
         third, loaded = embeddings()
         assert loaded and (fresh == third).all()
 
 
-def raiser(error):
-    def function(*_):
-        raise error
-
-    return function
+@pytest.mark.parametrize("name", ["weights.pth", "s3d_dict.npy"])
+@pytest.mark.parametrize("kept", [False, True])
+def test_files_replaced_between_hashing_and_loading(small_weights, tmp_path, name, kept):
+    """Otherwise results of the new weights would be kept under the old ones' hash."""
+    folder = tmp_path / "weights"
+    shutil.copytree(small_weights, folder)
+    cache = Cache(tmp_path / "cache")
+    if kept:
+        S3DModel(folder / "weights.pth", device="cpu", cache=cache).embed_texts(["open door"])
+    model = S3DModel(folder / "weights.pth", device="cpu", cache=cache)
+    shutil.copy(small_weights / name, folder / "new")
+    (folder / "new").replace(folder / name)
+    message = f"{name} changed while it was being loaded: run again"
+    with pytest.raises(UserError, match=message):
+        model.embed_texts(["open door"])
+    with pytest.raises(UserError, match=message):
+        _ = model.network
+    assert bool(list(tmp_path.glob("cache/text_networks/*/*.npz"))) == kept
 
 
 def test_wrong_files_are_reported_when_they_are_needed(small_weights, tmp_path):

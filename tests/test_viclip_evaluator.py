@@ -160,7 +160,7 @@ def test_no_weights_and_no_network(project):
     done = evaluate(HF_HUB_OFFLINE="1", HF_HOME=str(project / "hub"))
     assert (done.returncode, done.stdout) == (2, "")
     assert "licence CC-BY-NC-SA-4.0" in done.stderr.splitlines()[0]
-    assert "HF_HUB_OFFLINE forbids to fetch it" in done.stderr
+    assert "HF_HUB_OFFLINE forbids downloads" in done.stderr
     assert "get it with:  hf download OpenGVLab/ViCLIP ViClip-InternVid-10M-FLT.pth" in done.stderr
     assert "Traceback" not in done.stderr and not Path("out").exists()
 

@@ -41,6 +41,12 @@ class Embedded(NamedTuple):
     kept: bool = False
 
 
+# What the cache keeps of it: the content is part of the key.
+KEPT = {
+    name: kind for name, kind in Embedded.__annotations__.items() if name not in ("content", "kept")
+}
+
+
 def embed_trajectories(
     model, paths: list[str | Path], batch_size: int | None = None, cache: Cache = NO_CACHE
 ) -> Iterator[Embedded | Exception]:
@@ -49,7 +55,9 @@ def embed_trajectories(
     Closing the iterator ends its threads. Raises UserError."""
     key = video_key(model)
     contents = [content_of(path, cache) for path in paths]
-    kept = [content and cache.get("videos", key | {"content": content}) for content in contents]
+    kept = [
+        content and cache.get("videos", key | {"content": content}, KEPT) for content in contents
+    ]
     missing = [path for path, entry in zip(paths, kept) if entry is None]
     with closing(embed_fresh(model, missing, batch_size)) as fresh:
         for path, content, entry in zip(paths, contents, kept):
@@ -59,8 +67,7 @@ def embed_trajectories(
             answer = next(fresh)
             # The content that was hashed is what was decoded, if it is still the same after that.
             if isinstance(answer, Embedded) and content and content_of(path, cache) == content:
-                entry = answer._asdict()
-                del entry["content"], entry["kept"]
+                entry = {name: getattr(answer, name) for name in KEPT}
                 cache.put("videos", key | {"content": content}, entry)
                 answer = answer._replace(content=content)
             yield answer
@@ -73,7 +80,8 @@ def embed_prompts(
     in float32, whatever the precision of the videos. Raises UserError."""
     key = model_key(model)
     keys = [key | {"prompt": prompt} for prompt in prompts]
-    kept = [cache.get("prompts", key) for key in keys]
+    fields = {"embedding": np.ndarray, **Reading.__annotations__}
+    kept = [cache.get("prompts", key, fields) for key in keys]
     missing = [i for i, entry in enumerate(kept) if entry is None]
     for start in range(0, len(missing), PROMPT_BATCH):
         part = missing[start : start + PROMPT_BATCH]
