@@ -9,7 +9,7 @@ ROOT = Path(__file__).parent.parent
 ORDER = [  # a module imports only those that come after it
     *("evaluator", "arguments", "model", "embedding", "videos", "packets", "report", "figures"),
     *("verdict", "metrics", "similarity", "results", "weights", "download", "cache", "devices"),
-    *("readings", "inputs", "files", "terminal"),
+    *("readings", "lists", "inputs", "files", "terminal"),
 ]
 PACKAGE = {path.stem: path for path in (ROOT / "trajeval").glob("*.py") if path.stem != "__init__"}
 SCRIPTS = {path.stem: path for path in ROOT.glob("*.py")}

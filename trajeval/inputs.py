@@ -18,6 +18,7 @@ VIDEO_SUFFIXES = (
     *(".3gp", ".asf", ".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg"),
     *(".mpg", ".mts", ".ogv", ".ts", ".vob", ".webm", ".wmv"),
 )
+BASELINE = "baseline"  # the group of prompts that only say what is always there
 MAX_BYTES = 1 << 24  # of a list; more is no list
 
 

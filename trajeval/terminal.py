@@ -83,13 +83,35 @@ def tell(message) -> None:
             print(message, file=sys.stderr, flush=True)
 
 
-def tell_all(messages: list[str], kind: str) -> None:
-    """Shows the first of some messages of one kind ("warnings"), and says how many more there
-    are."""
-    for message in messages[:SHOWN]:
+def first_few(messages: list[str], kind: str, everything: bool = False) -> list[str]:
+    """The first ten of some messages of one kind ("warnings"), and one that counts the rest."""
+    if everything or len(messages) <= SHOWN:
+        return messages
+    return [*messages[:SHOWN], f"... and {len(messages) - SHOWN} more {kind}; -v shows all"]
+
+
+def tell_all(messages: list[str], kind: str, everything: bool = False) -> None:
+    """Shows the first ten of some messages of one kind, and says how many more there are."""
+    for message in first_few(messages, kind, everything):
         tell(message)
-    if len(messages) > SHOWN:
-        tell(f"... and {len(messages) - SHOWN} more {kind}")
+
+
+@contextmanager
+def telling_few(kind: str, everything: bool = False) -> Iterator[Callable[[str], None]]:
+    """The same for messages that come one by one: yields the function to call with each."""
+    messages: list[str] = []
+
+    def tell_one(message: str) -> None:
+        messages.append(message)
+        if everything or len(messages) <= SHOWN:
+            tell(message)
+
+    yield tell_one
+    tell_all(first_few(messages, kind, everything)[SHOWN:], kind, everything)
+
+
+def plural(n: int, noun: str) -> str:
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
 def answer(text) -> None:
