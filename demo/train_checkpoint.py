@@ -43,7 +43,7 @@ TEMPERATURE = 0.07
 
 
 def render(behaviour, seed, n_clips, path):
-    """Renders the frames that a sampler would take: uint8 [n_clips, 32, 112, 112, 3], into a .npy file."""
+    """Renders sampled frames into a .npy file: uint8 [n_clips, 32, 112, 112, 3]."""
     from render_trajectories import Stage
 
     stage = Stage(2 * SIZE)  # averaged over 2 by 2 pixels: as smooth as a scaled-down video
