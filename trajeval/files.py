@@ -50,3 +50,10 @@ def stamp(file: BinaryIO | str | Path) -> dict[str, int]:
         "ctime_ns": found.st_ctime_ns,
         "inode": found.st_ino,
     }
+
+
+def project_folder() -> Path | None:
+    """The folder of the scripts, with the demo's lists, clips and weights; None where the suite is
+    installed as a package, without them."""
+    folder = Path(__file__).resolve().parent.parent
+    return folder if (folder / "pyproject.toml").is_file() else None
