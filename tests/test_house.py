@@ -7,9 +7,10 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 ORDER = [  # a module imports only those that come after it
-    *("evaluator", "arguments", "model", "embedding", "videos", "packets", "report", "figures"),
-    *("verdict", "metrics", "similarity", "results", "weights", "download", "cache", "devices"),
-    *("readings", "lists", "inputs", "files", "terminal"),
+    *("evaluator", "arguments", "model", "embedding", "record", "messages", "videos", "packets"),
+    *("report", "figures", "verdict", "metrics", "vista", "lists", "similarity", "results"),
+    *("options", "weights", "download", "cache", "devices", "readings", "inputs", "files"),
+    "terminal",
 ]
 PACKAGE = {path.stem: path for path in (ROOT / "trajeval").glob("*.py") if path.stem != "__init__"}
 SCRIPTS = {path.stem: path for path in ROOT.glob("*.py")}
@@ -19,7 +20,7 @@ MAX_FUNCTION, MAX_MODULE = 50, 300  # lines
 # Temporary, to be emptied: modules that are being rewritten, or are not there yet.
 UNFINISHED = {
     *("arguments", "clip_evaluator", "evaluator", "figures", "inputs", "report", "videos"),
-    *("weights", "packets", "download"),
+    *("options", "weights", "packets", "download"),
 }
 
 

@@ -85,7 +85,7 @@ def test_every_problem_is_reported_and_nothing_is_written(capsys):
     out, err = capsys.readouterr()
     assert out == ""
     assert err.splitlines() == [
-        "one.yaml:3: the label baseline is reserved for neutral prompts: rename it",
+        "one.yaml:3: the label 'baseline' is the name of the group of neutral prompts: rename it",
         "one_data.json: entry 1: no such video: 'a.mp4' (looked in .; see --video-dir)",
         "one_data.json: entry 2: no such video: 'b.mp4' (looked in .; see --video-dir)",
         "one_data.json: entry 2: the label 'shut' has no prompt in label_prompts: add one, or "
@@ -94,7 +94,7 @@ def test_every_problem_is_reported_and_nothing_is_written(capsys):
         "four.yaml: no such file: a problem set is TASK.yaml with TASK_data.json beside it",
         "four_data.json: no such file: a problem set is TASK.yaml with TASK_data.json beside it",
         "one.yml: would overwrite out/lists/one_prompts.txt of another set: rename it",
-        "one.yml:2: not YAML: mapping values are not allowed here",
+        "one.yml:2: not YAML of a problem set: mapping values are not allowed here",
         "one_data.json: entry 1: no such video: 'a.mp4' (looked in .; see --video-dir)",
         "... and 3 more",
         "13 problems found; nothing was written",
@@ -152,9 +152,9 @@ def test_help_imports_nothing_heavy():
 def test_an_interrupt_is_no_traceback(sent):
     """While it reads, which takes long here."""
     program = (
-        "import import_vista, time, trajeval.terminal\n"
+        "import import_vista, time, trajeval.terminal, trajeval.vista\n"
         "def read(*_):\n    print('reading', flush=True)\n    time.sleep(60)\n"
-        "import_vista.read_text = read\n"
+        "trajeval.vista.read_text = read\n"
         "trajeval.terminal.run_script(lambda: import_vista.main(['t.yaml', '-o', 'out']))\n"
     )
     process = subprocess.Popen(
@@ -195,23 +195,29 @@ def problems(capsys, *arguments):
         (b"\nlabel_prompts:\n", ["t.yaml:2: label_prompts takes lines of the form"]),
         (b"label_prompts: {}", ["t.yaml:1: label_prompts takes lines of the form"]),
         (b"label_prompts: a door", ["t.yaml:1: label_prompts takes lines of the form"]),
-        (b"label_prompts: {a: b", ["t.yaml:1: not YAML: "]),
-        (b"label_prompts:\n  a: *b", ["t.yaml:2: not YAML: found undefined alias"]),
-        (b"a: 1\n---\nb: 2\n", ["t.yaml:2: not YAML: but found another document"]),
-        (b"label_prompts:\n  a: b\x07", ["t.yaml:2: not YAML: contains the character U+0007"]),
-        (b'label_prompts: {a: "\\UFFFFFFFF"}', ["t.yaml: not YAML: an escape"]),
-        (b"[" * 1000, ["t.yaml: not a problem set: nested too deeply"]),
+        (b"label_prompts: {a: b", ["t.yaml:1: not YAML of a problem set: "]),
+        (
+            b"label_prompts:\n  a: *b",
+            ["t.yaml:2: not YAML of a problem set: found undefined alias"],
+        ),
+        (b"a: 1\n---\nb: 2\n", ["t.yaml:2: not YAML of a problem set: but found another document"]),
+        (
+            b"label_prompts:\n  a: b\x07",
+            ["t.yaml:2: not YAML of a problem set: contains the character U+0007"],
+        ),
+        (b'label_prompts: {a: "\\UFFFFFFFF"}', ["t.yaml: not YAML of a problem set: an escape"]),
+        (b"[" * 1000, ["t.yaml: not YAML of a problem set: nested too deeply"]),
         (b"label_prompts:\n  a: \xe4\n", ["t.yaml:2: not UTF-8 (byte 0xe4)"]),
         (b"\xef\xbb\xbflabel_prompts: \xff\n", ["t.yaml:1: not UTF-8 (byte 0xff)"]),
-        (GOOD.encode("utf-16"), ["t.yaml: encoded in UTF-16"]),
+        (GOOD.encode("utf-16"), ["t.yaml: is UTF-16 text"]),
         (b" " * (1 << 24) + b"a", ["t.yaml: too large"]),
         (
             b"label_prompts:\n  a: b\nlabel_prompts:\n  c: d\n",
-            ["t.yaml:3: 'label_prompts' is already on line 1"],
+            ["t.yaml:3: 'label_prompts' is already in line 1"],
         ),
         (
             b"x: 1\nlabel_prompts: {open: b, shut: c}\nx: 2\n",
-            ["t.yaml:3: 'x' is already on line 1"],
+            ["t.yaml:3: 'x' is already in line 1"],
         ),
     ],
 )
@@ -225,25 +231,25 @@ def test_broken_yaml(capsys, content, expected):
 @pytest.mark.parametrize(
     ("labels", "expected"),
     [
-        ("a: b\n  a: c", ["3: the label 'a' is already on line 2"]),
-        ('a: b\n  " a ": c', ["3: the label 'a' is already on line 2 (spaces around"]),
+        ("a: b\n  a: c", ["3: the label 'a' is already in line 2"]),
+        ('a: b\n  " a ": c', ["3: the label 'a' is already in line 2 (spaces around"]),
         (
             "on: b\n  1: c",
             ["2: the label 'on' is not a string", "3: the label '1' is not a string"],
         ),
         ("? [a, b]\n  : c\n  d: e", ["2: the label is not a string"]),
-        ('"a\\nb": c', ["2: the label 'a\\nb' contains a line break"]),
-        ('"a\\rb": c', ["2: the label 'a\\rb' contains a line break"]),
-        ('"a\\0b": c', ["2: the label 'a\\x00b' contains a null character"]),
-        ('"a\\ud800": c', ["2: the label 'a\\ud800' contains half of a surrogate"]),
+        ('"a\\nb": c', ["2: the label 'a\\nb' has a line break"]),
+        ('"a\\rb": c', ["2: the label 'a\\rb' has a line break"]),
+        ('"a\\0b": c', ["2: the label 'a\\x00b' has a null character"]),
+        ('"a\\ud800": c', ["2: the label 'a\\ud800' is not valid Unicode"]),
         ('" ": c', ["2: the label '' is empty"]),
-        ("baseline: c", ["2: the label baseline is reserved"]),
+        ("baseline: c", ["2: the label 'baseline' is the name of the group of neutral"]),
         ("a:\n  b: ''", ["2: the prompt of 'a' is not a string", "3: the prompt of 'b' is empty"]),
         ("a: [b, c]", ["2: the prompt of 'a' is not a string"]),
         ("a: yes", ["2: the prompt of 'a' is not a string"]),
         ("a: '#1 opens'", ["2: the prompt of 'a' begins with #"]),
         ("a: ' [door] '", ["2: the prompt of 'a' is in brackets"]),
-        ("a: |\n    b\n    c", ["2: the prompt of 'a' contains a line break"]),
+        ("a: |\n    b\n    c", ["2: the prompt of 'a' has a line break"]),
         ("a: b\nprompt_baseline: ''", ["3: prompt_baseline is empty"]),
         ("a: b\nprompt_baseline: 1", ["3: prompt_baseline is not a string"]),
         ("a: b\nprompt_baseline: '#'", ["3: prompt_baseline begins with #"]),
@@ -272,7 +278,7 @@ A = {"path": "a.mp4", "label": "open"}
         ),
         ("[" * 100_000, [": not a problem set: "]),
         (b'[\n"\xff"]', [":2: not UTF-8"]),
-        (json.dumps([A]).encode("utf-16"), [": encoded in UTF-16"]),
+        (json.dumps([A]).encode("utf-16"), [": is UTF-16 text"]),
         ([A, "a.mp4"], [": entry 2 is not an object"]),
         ([{}, A], [": entry 1 needs a string as its path and its label"]),
         ([A | {"path": 1}, A | {"label": None}], [": entry 1 needs a st", ": entry 2 needs a st"]),
@@ -310,13 +316,20 @@ def test_folders_and_pipes_that_cannot_be_used(capsys):
     ]
 
 
-@pytest.mark.parametrize("option", ["TASK.yaml", "-o/--output-dir", "--video-dir"])
-def test_an_empty_path_is_an_error(capsys, option):
-    values = {"TASK.yaml": "t.yaml", "-o/--output-dir": "out", "--video-dir": "."} | {option: ""}
-    task, output_dir, video_dir = values.values()
-    with pytest.raises(SystemExit, match="2"):
-        import_vista.main([task, "-o", output_dir, "--video-dir", video_dir])
-    assert f"argument {option}: takes a path" in capsys.readouterr().err
+def test_empty_and_missing_paths_are_errors(capsys):
+    assert import_vista.main(["", "-o", "", "--video-dir", ""]) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        "--output-dir : takes a path",
+        "--video-dir : takes a path",
+        "TASK.yaml '': takes a path",
+        "3 problems found; nothing was written",
+    ]
+    assert import_vista.main([write_set("t"), "--outputdir", "out"]) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        "unknown option --outputdir: did you mean --output-dir?",
+        "-o DIR is missing: the folder for the lists",
+        "2 problems found; nothing was written",
+    ]
 
 
 @pytest.mark.parametrize("task", [".", "gone/..", "x" * 5000, "x" * 300, "/dev/null", "a/b/"])
@@ -339,7 +352,7 @@ def test_nothing_is_left_of_a_failed_write(capsys, monkeypatch):
     task = write_set("t")
     write("out/t_prompts.txt/x")
     assert import_vista.main([task, "-o", "out"]) == 2
-    assert "out/t_prompts.txt: is a folder, and a list of that name" in capsys.readouterr().err
+    assert "out/t_prompts.txt: a folder has the name of this list" in capsys.readouterr().err
     old = write("new/t_trajectories.txt", "old")
 
     def fail(*paths):
