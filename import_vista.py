@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from trajeval.terminal import (
-    SHOWN,
     UserError,
     answer,
     exit_on_interrupt,
+    first_few,
     plural,
     run_command,
     run_script,
@@ -79,9 +79,8 @@ def convert(argv: list[str] | None) -> int:
         commands.append(shlex.join(["-t", str(trajectory_list), "-p", str(prompt_list)]))
     problems += check_destination(lists)
     if problems:
-        more = [f"... and {len(problems) - SHOWN} more"] if len(problems) > SHOWN else []
         count = f"{plural(len(problems), 'problem')} found; nothing was written"
-        raise UserError(*problems[:SHOWN], *more, count)
+        raise UserError(*first_few(problems, "problems"), count)
     write_lists(lists)
     for note in notes:
         tell(note)
