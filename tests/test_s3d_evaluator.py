@@ -479,11 +479,11 @@ def demo_weights():
     return {name: ROOT / s3d_evaluator.DEMO[name] for name in names}
 
 
-def test_demo_with_lists_of_ones_own(clip_paths, tmp_path):
+def test_demo_with_lists_of_ones_own(clip_paths, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
     (tmp_path / "p.txt").write_text("a cheetah is jumping\na cheetah is running\n")
     (tmp_path / "t.txt").write_text("\n".join(map(str, clip_paths)))
     lists = ["-t", tmp_path / "t.txt", "-p", tmp_path / "p.txt", "-e", "mine", "-o", tmp_path]
-    command = [sys.executable, "s3d_evaluator.py", "--demo", *lists]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert (done.returncode, done.stdout) == (0, f"{tmp_path / 'mine.png'}\n"), done.stderr
+    assert evaluator.main(S3DModel, "", ["--demo", *map(str, lists)]) == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'mine.png'}\n"
     assert np.load(tmp_path / "mine/similarities.npy").shape == (3, 2)

@@ -170,17 +170,16 @@ def test_closed_streams_do_no_harm(closed, tmp_path):
 
 def test_only_the_first_few_of_a_kind(capsys):
     lines = [f"line {i}" for i in range(SHOWN + 5)]
-    assert first_few(lines, "warnings") == [
-        *lines[:SHOWN],
-        "... and 5 more warnings; -v shows all",
-    ]
-    assert first_few(lines, "warnings", everything=True) == lines
-    assert first_few(lines[:SHOWN], "warnings") == lines[:SHOWN]
-    with telling_few("errors") as tell_one:
-        for line in lines:
-            tell_one(line)
-    told = capsys.readouterr().err.splitlines()
-    assert told == [*lines[:SHOWN], "... and 5 more errors; -v shows all"]
+    shown, rest = lines[:SHOWN], "... and 5 more warnings"
+    assert first_few(lines, "warnings") == [*shown, rest]
+    assert first_few(lines, "warnings", verbose=False) == [*shown, f"{rest}; -v shows all"]
+    assert first_few(lines, "warnings", verbose=True) == lines
+    assert first_few(shown, "warnings") == shown
+    for verbose, end in ((False, ["... and 5 more errors; -v shows all"]), (True, lines[SHOWN:])):
+        with telling_few("errors", verbose) as tell_one:
+            for line in lines:
+                tell_one(line)
+        assert capsys.readouterr().err.splitlines() == [*shown, *end]
 
 
 def test_plural():

@@ -182,13 +182,10 @@ def test_weights_of_the_hub(project, tmp_path):
         assert "licence" not in done.stderr and len(requests) == n_requests
 
 
-def test_size_b_has_no_default_weights(project):
-    done = evaluate("--model-size", "b")
-    assert done.returncode == 2
-    assert (
-        "--model-size b: there are no published weights, give --model-checkpoint-path"
-        in done.stderr
-    )
+def test_size_b_has_no_default_weights(project, capsys):
+    assert evaluate_here("--model-size", "b") == 2
+    said = capsys.readouterr().err
+    assert "--model-size b: there are no published weights, give --model-checkpoint-path" in said
 
 
 def test_constructing_reads_nothing():

@@ -29,13 +29,14 @@ def run(model_class, args, prompts, trajectories) -> int:
     """From checked inputs to files on disk; returns the exit status. Raises UserError."""
     started, seconds = datetime.now(UTC), {}
     with interrupted("nothing was written"):
-        tell_all(messages.of_repeats(args.trajectories_path, trajectories), "warnings")
+        repeats = messages.of_repeats(args.trajectories_path, trajectories)
+        tell_all(repeats, "repeated files", args.verbose)
         # What draws takes a second to import: beside the videos, which mostly run outside Python.
         with imported_meanwhile("trajeval.report"):
             with timed(seconds, "loading"):
                 cache = open_cache(args)
                 model = model_class.from_arguments(args, cache)
-                tell_all(messages.of_model(model, args.verbose), "lines", everything=True)
+                tell_all(messages.of_model(model, args.verbose), "lines", verbose=True)
             with timed(seconds, "prompts"):
                 texts, warnings = embed_prompts(args, model, prompts, cache)
             with timed(seconds, "videos"):
@@ -59,7 +60,7 @@ def run(model_class, args, prompts, trajectories) -> int:
         )
     picture = write_results(args.output_dir, args.experiment_id, made.picture, made.files)
     with suppress(KeyboardInterrupt):  # everything is written
-        tell_all(messages.of_results(args, table, made, answers, seconds), "lines", everything=True)
+        tell_all(messages.of_results(args, table, made, answers, seconds), "lines", verbose=True)
         answer(picture)
         cache.prune()
     return 1 if len(table.rows) < len(trajectories) else 0

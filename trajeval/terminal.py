@@ -86,31 +86,33 @@ def tell(message) -> None:
             print(message, file=sys.stderr, flush=True)
 
 
-def first_few(messages: list[str], kind: str, everything: bool = False) -> list[str]:
-    """The first ten of some messages of one kind ("warnings"), and one that counts the rest."""
-    if everything or len(messages) <= SHOWN:
+def first_few(messages: list[str], kind: str, verbose: bool | None = None) -> list[str]:
+    """The first ten of some messages of one kind ("warnings"), and one that counts the rest; all
+    with -v. verbose: whether that was given, None for a command that does not have it."""
+    if verbose or len(messages) <= SHOWN:
         return messages
-    return [*messages[:SHOWN], f"... and {len(messages) - SHOWN} more {kind}; -v shows all"]
+    hint = "" if verbose is None else "; -v shows all"
+    return [*messages[:SHOWN], f"... and {len(messages) - SHOWN} more {kind}{hint}"]
 
 
-def tell_all(messages: list[str], kind: str, everything: bool = False) -> None:
+def tell_all(messages: list[str], kind: str, verbose: bool | None = None) -> None:
     """Shows the first ten of some messages of one kind, and says how many more there are."""
-    for message in first_few(messages, kind, everything):
+    for message in first_few(messages, kind, verbose):
         tell(message)
 
 
 @contextmanager
-def telling_few(kind: str, everything: bool = False) -> Iterator[Callable[[str], None]]:
+def telling_few(kind: str, verbose: bool) -> Iterator[Callable[[str], None]]:
     """The same for messages that come one by one: yields the function to call with each."""
     messages: list[str] = []
 
     def tell_one(message: str) -> None:
         messages.append(message)
-        if everything or len(messages) <= SHOWN:
+        if verbose or len(messages) <= SHOWN:
             tell(message)
 
     yield tell_one
-    tell_all(first_few(messages, kind, everything)[SHOWN:], kind, everything)
+    tell_all(first_few(messages, kind, verbose)[SHOWN:] if not verbose else [], kind)
 
 
 def plural(n: int, noun: str) -> str:
