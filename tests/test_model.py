@@ -67,7 +67,7 @@ def test_its_own_options_are_checked_with_the_others(lists):
     assert "--sharpness 0: takes a number above 0" in done.stderr
     assert "--n-frames 0: takes a whole number from 1 to 1024" in done.stderr
     help_text = run("--help").stdout
-    assert "--sharpness N" in help_text and "(default: 4.0)" in help_text
+    assert "--sharpness N" in help_text and "(default: 4.0)" in " ".join(help_text.split())
 
 
 def test_from_python(example, lists):
