@@ -16,8 +16,8 @@ from contextlib import suppress
 from glob import glob
 from pathlib import Path
 
-from trajeval.arguments import BASELINE, escape_output
-from trajeval.inputs import MAX_BYTES
+from trajeval.arguments import escape_output
+from trajeval.inputs import BASELINE, MAX_BYTES
 from trajeval.results import replace_files, wrong_folder
 
 TEXT = "tag:yaml.org,2002:str"

@@ -11,11 +11,10 @@ import sys
 from pathlib import Path
 
 from trajeval.cache import default_folder
-from trajeval.inputs import read_prompts, read_trajectories
+from trajeval.inputs import BASELINE, read_prompts, read_trajectories
 from trajeval.results import check_destination, wrong_folder
 from trajeval.terminal import UserError
 
-BASELINE = "baseline"  # the group of prompts that say only what is always there
 BASELINE_SIMILARITIES = ("projection", "goal-baseline")
 CHOICES = {
     "similarity": ("cosine", *BASELINE_SIMILARITIES),

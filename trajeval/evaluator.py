@@ -14,8 +14,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
 
-from trajeval.arguments import BASELINE, check_inputs, escape_output, parse_arguments
-from trajeval.inputs import Prompt, short_names
+from trajeval.arguments import check_inputs, escape_output, parse_arguments
 from trajeval.terminal import UserError
 
 PACKAGES = ("torch", "numpy", "av", "matplotlib")  # whose versions run.json names
@@ -94,23 +93,28 @@ def run(model_class, args, prompts, trajectories) -> int:
     with timed(seconds, "figure"):
         import numpy as np
 
-        from trajeval.report import Entry, report
+        from trajeval.report import report
         from trajeval.results import as_json, as_npz, write_results
-        from trajeval.verdict import table
+        from trajeval.similarity import table_of
+        from trajeval.table import Entry
 
         video_embeddings = np.stack([answer.embedding for _, answer in usable])
-        similarities, columns, label = compare(args, video_embeddings, text_embeddings, prompts)
-        shown = short_names([trajectory.path for trajectory, _ in usable])
-        rows = [
-            Entry(trajectory.path.as_posix(), name, trajectory.group)
-            for (trajectory, _), name in zip(usable, shown)
-        ]
-        columns = [Entry(column.text, column.text, column.group) for column in columns]
+        table = table_of(
+            video_embeddings,
+            text_embeddings,
+            [Entry(trajectory.path.as_posix(), trajectory.group) for trajectory, _ in usable],
+            [Entry(prompt.text, prompt.group) for prompt in prompts],
+            similarity=args.similarity,
+            alpha=args.alpha,
+            normalize=args.normalize,
+            softmax=args.softmax,
+            ensemble=args.ensemble,
+        )
         short, *_ = model.description.split(",")
         title = f"{args.experiment_id}\n{model.description}, {model.n_frames} frames"
-        if label != "cosine similarity":
-            title += f"\n{label}"
-        picture, files, verdict = report(similarities, rows, columns, title, label, short)
+        if table.label != "cosine similarity":
+            title += f"\n{table.label}"
+        found = report(table, title, short)
 
     record = {
         "experiment": args.experiment_id,
@@ -119,89 +123,46 @@ def run(model_class, args, prompts, trajectories) -> int:
         "versions": {"python": platform.python_version()}
         | {package: version(package) for package in (*PACKAGES, *model.packages)},
         **describe_model(model),
-        "similarity": label,
-        "metrics": verdict and verdict["figures"],
+        "similarity": table.label,
+        "metrics": found.verdict and found.verdict["metrics"],
         "prompts": [
             {"text": prompt.text, "group": prompt.group, "warnings": messages}
             for prompt, messages in zip(prompts, text_warnings)
         ],
-        "columns": [{"prompt": column.name, "group": column.group} for column in columns],
+        "columns": [{"prompt": column.name, "group": column.group} for column in table.columns],
         "trajectories": [
             {"path": trajectory.path.as_posix(), "group": trajectory.group, **describe_clip(answer)}
             for trajectory, answer in zip(trajectories, answers)
         ],
         "seconds": {stage: round(duration, 3) for stage, duration in seconds.items()},
     }
+    files = found.files
     files["run.json"] = as_json(record)
     files["embeddings.npz"] = as_npz(
-        trajectories=[row.name for row in rows],
+        trajectories=[row.name for row in table.rows],
         videos=video_embeddings,
         prompts=texts,
         texts=text_embeddings,
     )
     try:
-        written = write_results(args.output_dir, args.experiment_id, picture, files)
-    except OSError as error:
-        tell(f"the results could not be written to {args.output_dir}: {error}")
-        return 1
+        written = write_results(args.output_dir, args.experiment_id, found.picture, files)
+    except UserError as error:
+        tell(error)
+        return error.status
     if args.verbose:
-        tell(f"prompts {list(text_embeddings.shape)}, similarities {list(similarities.shape)}")
+        tell(f"prompts {list(text_embeddings.shape)}, similarities {list(table.values.shape)}")
         tell(", ".join(f"{stage} {duration:.2f} s" for stage, duration in seconds.items()))
     if errors:
         tell(f"left out, as they could not be used ({len(errors)} of {len(answers)}):")
         for error in errors:
             tell(f"  {error}")
-    if verdict:
-        tell(table(verdict))
+    for line in found.lines:
+        tell(line)
     print(written, flush=True)
     cache.prune()
     if cache.problem:
         tell(f"warning: embeddings could not be kept for the next run: {cache.problem}")
     return 1 if errors else 0
-
-
-def compare(args, videos, texts, prompts):
-    """Embeddings to similarities, as the arguments ask.
-
-    videos [N, D], texts: [P, D], one for each of the prompts. Returns float32 [N, P'], the prompts
-    that are its columns, and what its numbers are. The baseline is no column; with --ensemble
-    mean-embedding a group of prompts is one.
-    """
-    import numpy as np
-
-    from trajeval import similarity
-
-    baseline = texts[[prompt.group == BASELINE for prompt in prompts]]
-    texts = texts[[prompt.group != BASELINE for prompt in prompts]]
-    prompts = [prompt for prompt in prompts if prompt.group != BASELINE]
-    if args.ensemble == "mean-embedding":
-        groups = {prompt.group: prompt.line for prompt in reversed(prompts)}
-        names, members = similarity.number_groups([prompt.group for prompt in prompts])
-        texts = [similarity.mean_direction(texts[members == i]) for i in range(len(names))]
-        prompts = [Prompt(name, name, groups[name]) for name in names]
-    if args.similarity == "cosine":
-        similarities, label = similarity.cosine_similarity(videos, texts), "cosine similarity"
-    else:
-        function = {
-            "projection": similarity.projection_similarity,
-            "goal-baseline": similarity.goal_baseline_similarity,
-        }[args.similarity]
-        baseline = similarity.mean_direction(baseline)
-        similarities = function(videos, texts, baseline, args.alpha)
-        label = f"{args.similarity} similarity, alpha {args.alpha:g}"
-    if args.normalize == "prompt":
-        similarities = similarity.standardize_prompts(similarities)
-        label += ", standardised for each prompt"
-    if args.normalize == "vista":
-        similarities = similarity.rescale_as_vista(similarities)
-        label += ", rescaled as ViSTa does"
-    if args.normalize:
-        for column in np.flatnonzero(~similarities.any(0)):  # zeros are what no spread gives
-            tell(f'warning: "{prompts[column].text}" has the same value for all trajectories')
-    if args.softmax is not None:
-        similarities = similarity.softmax(similarities, args.softmax)
-        label += f", softmax at temperature {args.softmax:g}"
-    return similarities, prompts, label
 
 
 def warn_of_repeats(list_path, trajectories) -> None:
