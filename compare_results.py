@@ -7,120 +7,153 @@ by side, and, where the trajectories are labelled, evaluation_results/NAME.csv: 
 and how much higher than the first's they are, with a 95 % interval (paired bootstrap).
 """
 
+from trajeval.terminal import (
+    UserError,
+    answer,
+    exit_on_interrupt,
+    printable,
+    run_command,
+    run_script,
+    tell,
+)
+
+if __name__ == "__main__":
+    exit_on_interrupt()
+
 import argparse
-import sys
 from collections import Counter
 from pathlib import Path
 
-from trajeval.arguments import add_output_dir, escape_output
-from trajeval.results import (
-    as_csv,
-    read_results,
-    replace_files,
-    wrong_folder,
-    wrong_name,
-)
-from trajeval.terminal import UserError
+from trajeval.arguments import add_output_dir
+from trajeval.results import as_csv, read_results, replace_files, wrong_folder, wrong_name
+
+NAMED = 3  # differences between two runs that are named; the rest are counted
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Returns the exit status: 0; 1 if nothing could be written; 2 if something was wrong with the
-    arguments or the results."""
+    """Runs the command line; returns the exit status.
+
+    0: done; 1: the comparison could not be written; 2: something is wrong with the arguments or the
+    results, and nothing was written; 130: interrupted.
+    """
+    return run_command(run, argv)
+
+
+def run(argv):
+    args = parse_arguments(argv)
+    runs = read_runs(args)
+    names = unique_names(runs, args.results)
+    picture, table = f"{args.experiment_id}.png", compare(runs, names)
+    files = {
+        picture: draw(runs, names),
+        f"{args.experiment_id}.csv": as_csv(table[0], table[1:]) if table else None,
+    }
+    tell(
+        as_text(table, names)
+        if table
+        else "nothing is labelled, so there are no metrics to compare"
+    )
+    replace_files(args.output_dir, files)
+    answer(Path(args.output_dir) / picture)
+    return 0
+
+
+def parse_arguments(argv):
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     parser.add_argument("results", nargs="+", help="folders of runs, two or more")
     parser.add_argument("-e", "--experiment-id", metavar="NAME", help="NAME.png and NAME.csv")
     add_output_dir(parser)
-    args = parser.parse_args(argv)
-    escape_output()
+    return parser.parse_args(argv)
+
+
+def read_runs(args):
+    """The results, all with their rows in the order of the first. Raises UserError with everything
+    that is wrong."""
     runs, problems = [], []
     if args.experiment_id is None:
-        problems.append("-e NAME is missing: what shall the comparison be called?")
+        problems.append("-e NAME is missing: the name of the comparison")
     else:
-        problems += wrong_places(Path(args.output_dir), args.experiment_id)
+        problems += wrong_places(args.output_dir, args.experiment_id)
     if len(args.results) < 2:
         problems.append("give two folders of results or more")
     for folder in args.results:
         try:
             runs.append(read_results(folder))
         except UserError as error:
-            problems.append(str(error))
-    if not problems:
-        problems = differing(runs, args.results)
+            problems += error.problems
     if problems:
-        print(*problems, sep="\n", file=sys.stderr)
-        return 2
-
-    runs = [in_order_of(run, runs[0]) for run in runs]
-    names = unique_names(runs, args.results)
-    files = {f"{args.experiment_id}.png": picture(runs, names), f"{args.experiment_id}.csv": None}
-    if table := compare(runs, names):
-        files[f"{args.experiment_id}.csv"] = as_csv(table[0], table[1:])
-        print(as_text(table), file=sys.stderr)
-    else:
-        print("nothing is labelled, so there are no metrics to compare", file=sys.stderr)
-    try:
-        replace_files(args.output_dir, files)
-    except OSError as error:
-        print(f"could not write to {args.output_dir}: {error}", file=sys.stderr)
-        return 1
-    print(Path(args.output_dir) / f"{args.experiment_id}.png")
-    return 0
+        raise UserError(*problems)
+    by_content = all(content for run in runs for content in run.contents)
+    keys = [keys_of(run, by_content) for run in runs]
+    for i in range(1, len(runs)):
+        problems += differences(keys[0], keys[i], args.results[0], args.results[i])
+    if problems:
+        raise UserError(*problems)
+    return [in_order(run, list(own), list(keys[0])) for run, own in zip(runs, keys)]
 
 
-def wrong_places(folder, name):
+def wrong_places(output_dir, name):
     """What is wrong with where the comparison should go."""
     if problem := wrong_name(name):
         return [f"--experiment-id {name!r}: {problem}"]
-    if problems := wrong_folder("--output-dir", folder):
+    if problems := wrong_folder("--output-dir", output_dir):
         return problems
+    folder = Path(output_dir)
     if (folder / name / "run.json").exists():
-        problems.append(f"--experiment-id {name}: a run is called so, and has its own picture")
+        problems.append(f"--experiment-id {name}: the name of a run, which has its own picture")
     for path in (folder / f"{name}.png", folder / f"{name}.csv"):
         if path.is_dir():
             problems.append(f"{path}: a folder is in the place of a result")
     return problems
 
 
-def keys_of(run):
-    """What stands for each row, in order: its path, its label (None where no group of prompts bears
-    the trajectory's group's name), and how many such rows stand before it."""
-    names = {group for _, group in run.prompts} - {None}
-    seen, keys = Counter(), []
-    for path, group in run.trajectories:
-        key = (path, group if group in names else None)
-        keys.append((*key, seen[key]))
+def keys_of(run, by_content):
+    """Key -> path of each row, in order. A key is the video's content (or its path, where contents
+    are not known), its label (None if no group of prompts has that name), and how many such rows
+    come before it."""
+    names = {column.group for column in run.table.columns} - {None}
+    seen, keys = Counter(), {}
+    for row, content in zip(run.table.rows, run.contents):
+        key = (content if by_content else row.name, row.group if row.group in names else None)
+        keys[*key, seen[key]] = row.name
         seen[key] += 1
     return keys
 
 
-def differing(runs, folders):
-    """Messages, by name, about trajectories and labels that are not those of the first run."""
-    problems, first = [], set(keys_of(runs[0]))
-    for run, folder in zip(runs[1:], folders[1:]):
-        keys = set(keys_of(run))
-        here, there = {path for path, *_ in keys}, {path for path, *_ in first}
-        for path, label, _ in first - keys:
-            if path not in here:
-                problems.append(f"{folder} has no trajectory {path}, which {folders[0]} has")
+def differences(first, other, first_folder, folder):
+    """Messages about trajectories and labels of a run that are not those of the first run."""
+    problems = set()
+    for keys, others, here, there in (
+        (first, other, first_folder, folder),
+        (other, first, folder, first_folder),
+    ):
+        videos, paths = {video for video, *_ in others}, set(others.values())
+        for key in keys.keys() - others.keys():
+            (video, label, _), path = key, keys[key]
+            shown, place = printable(path), f"in {here}, but not in {there}"
+            if video in videos and label is None:
+                problems.add(f"{shown} has no label in {here}, but one in {there}")
+            elif video in videos:
+                problems.add(f"{shown} is labelled {printable(label)} {place}")
+            elif path in paths:
+                problems.add(f"{shown} is {place}: another video has this path there")
             else:
-                problems.append(f"{path} is labelled {label} in {folders[0]}, and not in {folder}")
-        for path, label, _ in keys - first:
-            if path not in there:
-                problems.append(f"{folder} has the trajectory {path}, which {folders[0]} has not")
-            else:
-                problems.append(f"{path} is labelled {label} in {folder}, and not in {folders[0]}")
-    return sorted(set(problems))
+                problems.add(f"{shown} is {place}")
+    found = sorted(problems)
+    if len(found) > NAMED:
+        found[NAMED:] = [f"... and {len(found) - NAMED} more between {first_folder} and {folder}"]
+    return found
 
 
-def in_order_of(run, first):
-    """A run with its rows in the order of the first run's."""
-    places = {key: i for i, key in enumerate(keys_of(run))}
-    order = [places[key] for key in keys_of(first)]
-    return run._replace(
-        similarities=run.similarities[order], trajectories=[run.trajectories[i] for i in order]
-    )
+def in_order(run, keys, wanted):
+    """A run with its rows in the order of the wanted keys."""
+    places = {key: i for i, key in enumerate(keys)}
+    order = [places[key] for key in wanted]
+    return run._replace(table=run.table.take(order), contents=[run.contents[i] for i in order])
 
 
 def unique_names(runs, folders):
@@ -129,23 +162,18 @@ def unique_names(runs, folders):
     return names if len(set(names)) == len(names) else [str(folder) for folder in folders]
 
 
-def picture(runs, names):
+def draw(runs, names):
     """The heatmaps side by side, as a PNG file: of groups where there are any."""
-    from trajeval.figures import as_png, heatmap, side_by_side
-    from trajeval.inputs import short_names
-    from trajeval.report import MEANS, Entry, groups_of
-    from trajeval.similarity import group_statistics
+    from trajeval.figures import as_png, side_by_side
+    from trajeval.names import with_short_names
+    from trajeval.report import group_heatmap
+    from trajeval.table import grouped, in_order_of_rows
 
     pictures = []
     for run, name in zip(runs, names):
-        shown = short_names([Path(path) for path, _ in run.trajectories])
-        rows = groups_of([Entry(p, s, g) for (p, g), s in zip(run.trajectories, shown)])
-        columns = groups_of([Entry(p, p, g) for p, g in run.prompts])
-        means, *_ = group_statistics(run.similarities, rows.members, columns.members)
-        title = f"{name}\n{run.model}"
-        pictures.append(
-            as_png(heatmap(means, rows.names, columns.names, title, run.label, note=MEANS))
-        )
+        groups = in_order_of_rows(grouped(with_short_names(run.table)))
+        figure = group_heatmap(groups, f"{name}\n{run.model}", with_deviations=False)
+        pictures.append(as_png(figure))
     return side_by_side(pictures)
 
 
@@ -154,23 +182,11 @@ def compare(runs, names):
     import numpy as np
 
     from trajeval.metrics import bootstrap, differences, interval, resamples
-    from trajeval.similarity import number_groups
-    from trajeval.verdict import SEED, labelled_rows, scores_of
+    from trajeval.verdict import SEED
 
-    scored = []
-    for run in runs:
-        present, columns = number_groups([group for _, group in run.prompts])
-        if None in present or len(present) < 2:
-            return None
-        rows, labels = labelled_rows([group for _, group in run.trajectories], present)
-        if not rows:
-            return None
-        scores = scores_of(run.similarities[rows], columns)
-        # the same groups in the same places in every run, those of one run only behind
-        right = list(dict.fromkeys(present[label] for label in labels))
-        order = [present.index(group) for group in right]
-        order += [i for i in range(len(present)) if i not in order]
-        scored.append((scores[:, order], np.argsort(order)[labels]))
+    scored = [labelled_scores(run.table) for run in runs]
+    if None in scored:
+        return None
     header = ["metric"]
     for name in names:
         header += [name, f"{name} low", f"{name} high"]
@@ -182,24 +198,43 @@ def compare(runs, names):
     compared = [differences(drawn[0], others) for others in drawn[1:]]
     table = [header]
     for metric in drawn[0]:
-        figures = [interval(*found[metric]) for found in drawn]
-        figures += [found[metric] for found in compared]
-        table.append(
-            [metric, *(figure[key] for figure in figures for key in ("value", "low", "high"))]
-        )
+        values = [interval(*found[metric]) for found in drawn]
+        values += [found[metric] for found in compared]
+        table.append([metric, *(v[key] for v in values for key in ("value", "low", "high"))])
     return table
 
 
-def as_text(table):
+def labelled_scores(table):
+    """The scores [n, G] and labels [n] of what is labelled, None if nothing is. The groups that
+    have trajectories come first, in the order of these: the same in all runs."""
+    import numpy as np
+
+    from trajeval.table import group_scores, has_groups
+    from trajeval.verdict import labelled_rows
+
+    names = list(dict.fromkeys(column.group for column in table.columns))
+    if not has_groups(table.columns) or len(names) < 2:
+        return None
+    rows, labels = labelled_rows(table, names)
+    if not len(rows):
+        return None
+    order = list(dict.fromkeys(labels.tolist()))
+    order += [i for i in range(len(names)) if i not in order]
+    return group_scores(table.take(rows))[:, order], np.argsort(order)[labels]
+
+
+def as_text(table, names):
     """The table for the terminal: value and interval in one column."""
-    header = [title[:32] for title in table[0][1::3]]
-    lines = [" " * 42 + "  ".join(f"{title:>20}" for title in header)]
+    header = [printable(name, 32) for name in names]
+    header += [f"{printable(name, 20)} - {printable(names[0], 20)}" for name in names[1:]]
+    widths = [max(20, len(title)) for title in header]
+    lines = [" " * 42 + "  ".join(f"{title:>{w}}" for title, w in zip(header, widths))]
     for metric, *numbers in table[1:]:
         triples = zip(numbers[::3], numbers[1::3], numbers[2::3])
         cells = (f"{value:.2f} ({low:.2f}, {high:.2f})" for value, low, high in triples)
-        lines.append(f"{metric:42}" + "  ".join(f"{cell:>20}" for cell in cells))
+        lines.append(f"{metric:42}" + "  ".join(f"{c:>{w}}" for c, w in zip(cells, widths)))
     return "\n".join(lines)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_script(main)

@@ -3,6 +3,8 @@
 import csv
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -23,13 +25,16 @@ PROMPTS = [("it runs", "run"), ("it jumps", "jump")]
 pytestmark = pytest.mark.usefixtures("in_empty_folder")
 
 
-def leave(name, similarities, groups=GROUPS, paths=PATHS, prompts=PROMPTS):
+def leave(name, similarities, groups=GROUPS, paths=PATHS, prompts=PROMPTS, contents=None):
     """The folder of a run's results."""
+    contents = contents or [None] * len(paths)
     run = {
         "experiment": name,
         "description": "S3D, weights",
         "similarity": "cosine similarity",
-        "trajectories": [{"path": p, "group": g} for p, g in zip(paths, groups)],
+        "trajectories": [
+            {"path": p, "group": g, "content": c} for p, g, c in zip(paths, groups, contents)
+        ],
         "columns": [{"prompt": p, "group": g} for p, g in prompts],
     }
     files = {"run.json": as_json(run), "similarities.npy": as_npy(np.float32(similarities))}
@@ -74,7 +79,7 @@ def test_a_run_against_itself_differs_by_nothing():
         assert row["b - a"] == row["b - a low"] == row["b - a high"] == 0
 
 
-def test_order_of_rows_and_of_groups_plays_no_part():
+def test_order_of_rows_and_of_groups_does_not_matter():
     similarities = noise(3, 1)
     order = np.random.default_rng(0).permutation(8)
     first = leave("a", similarities)
@@ -109,10 +114,10 @@ def test_what_differs_is_refused_by_name(capsys):
     other = leave("b", noise(0, 1), ["run"] * 5 + ["jump"] * 3, [*PATHS[:7], "clips/new.mp4"])
     assert compare(first, other) == 2
     assert capsys.readouterr().err.splitlines() == [
-        "clips/4.mp4 is labelled jump in out/a, and not in out/b",
-        "clips/4.mp4 is labelled run in out/b, and not in out/a",
-        "out/b has no trajectory clips/7.mp4, which out/a has",
-        "out/b has the trajectory clips/new.mp4, which out/a has not",
+        "clips/4.mp4 is labelled jump in out/a, but not in out/b",
+        "clips/4.mp4 is labelled run in out/b, but not in out/a",
+        "clips/7.mp4 is in out/a, but not in out/b",
+        "... and 1 more between out/a and out/b",
     ]
     assert not Path("out/both.png").exists()
 
@@ -122,7 +127,7 @@ def test_everything_wrong_at_once():
     done = subprocess.run(command, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.splitlines() == [
-        "-e NAME is missing: what shall the comparison be called?",
+        "-e NAME is missing: the name of the comparison",
         "give two folders of results or more",
         "nowhere: not the folder of a run's results: nowhere/run.json: No such file or directory",
     ]
@@ -182,7 +187,7 @@ def test_places_that_are_taken(capsys):
     Path("out/both.csv").mkdir()
     assert compare(first, second) == 2
     assert capsys.readouterr().err.splitlines() == [
-        "--experiment-id both: a run is called so, and has its own picture",
+        "--experiment-id both: the name of a run, which has its own picture",
         "out/both.csv: a folder is in the place of a result",
     ]
 
@@ -190,3 +195,83 @@ def test_places_that_are_taken(capsys):
 def test_names_that_mathtext_would_read(capsys):
     folder = leave("$\\foo{$", noise(0, 1), prompts=[("$\\foo{$", "run"), ("<b>", "jump")])
     assert compare(folder, leave("b", noise(1, 1))) == 0
+
+
+DIGESTS = [f"{i:032x}" for i in range(8)]
+
+
+def test_videos_are_the_same_if_their_contents_are():
+    similarities = noise(3, 1)
+    elsewhere = [f"/home/colleague/{i}.mp4" for i in range(8)]
+    first = leave("a", similarities, contents=DIGESTS)
+    second = leave("b", similarities[::-1], GROUPS[::-1], elsewhere[::-1], contents=DIGESTS[::-1])
+    assert compare(first, second) == 0
+    assert all(row["b - a"] == 0 for row in read_table()[1].values())
+
+
+def test_another_video_at_the_same_path_is_refused(capsys):
+    first = leave("a", noise(0, 1), contents=DIGESTS)
+    second = leave("b", noise(0, 1), contents=[*DIGESTS[:7], "f" * 32])
+    assert compare(first, second) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        "clips/7.mp4 is in out/a, but not in out/b: another video has this path there",
+        "clips/7.mp4 is in out/b, but not in out/a: another video has this path there",
+    ]
+
+
+def test_paths_count_where_a_run_has_no_contents():
+    first = leave("a", noise(0, 1), contents=[*DIGESTS[:7], None])
+    assert compare(first, leave("b", noise(0, 1), contents=DIGESTS[::-1])) == 0
+
+
+def test_many_differences_are_counted(capsys):
+    first = leave("a", noise(0, 1))
+    others = [leave(name, noise(0, 1), paths=[f"{name}/{i}" for i in range(8)]) for name in "bc"]
+    assert compare(first, *others) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 8
+    assert [line for line in lines if "more" in line] == [
+        f"... and 13 more between out/a and out/{other}" for other in "bc"
+    ]
+
+
+def test_damaged_results_are_refused(capsys):
+    first, second = leave("a", noise(0, 1)), leave("b", noise(1, 1))
+    Path("out/b/similarities.npy").write_bytes(Path("out/a/similarities.npy").read_bytes())
+    assert compare(first, second) == 2
+    assert "out/b: damaged or mixed, run the evaluator again" in capsys.readouterr().err
+
+
+def test_an_empty_output_folder_is_an_error(capsys):
+    first, second = leave("a", noise(0, 1)), leave("b", noise(1, 1))
+    assert compare_results.main([first, second, "-e", "both", "-o", ""]) == 2
+    assert capsys.readouterr().err == "--output-dir: the path is empty: name a folder\n"
+
+
+def test_options_are_written_out():
+    with pytest.raises(SystemExit) as caught:
+        compare_results.main(["a", "b", "--experiment", "x"])
+    assert caught.value.code == 2
+
+
+def test_long_names_of_runs_can_be_told_apart(capsys):
+    names = [f"s3d_on_the_{'very_' * 8}same_list_{which}" for which in "xy"]
+    assert compare(*[leave(name, noise(i, 1)) for i, name in enumerate(names)]) == 0
+    header = capsys.readouterr().err.splitlines()[0]
+    shown = re.split(r"  +", header.strip())
+    assert len(shown) == len(set(shown)) == 3 and all("…" in title for title in shown)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("module", ["csv", "numpy"])
+def test_interrupted_while_it_imports(number, module):
+    """csv is imported when the script starts, NumPy when it reads results."""
+    first, second = leave("a", noise(0, 1)), leave("b", noise(1, 1))
+    Path(f"{module}.py").write_text(
+        f"import os, time\nos.kill(os.getpid(), {int(number)})\ntime.sleep(60)\n"
+    )
+    command = [sys.executable, ROOT / "compare_results.py", first, second, "-e", "x", "-o", "out"]
+    environment = os.environ | {"PYTHONPATH": os.getcwd()}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=30)
+    assert (done.returncode, done.stdout) == (130, "")
+    assert done.stderr == ("" if module == "csv" else "\ninterrupted\n")

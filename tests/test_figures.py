@@ -6,9 +6,7 @@ import imageio.v3 as iio
 import matplotlib
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from matplotlib.collections import PolyCollection, QuadMesh
+from matplotlib.collections import PathCollection, PolyCollection, QuadMesh
 from matplotlib.colors import to_hex
 
 from trajeval import figures
@@ -16,12 +14,12 @@ from trajeval.figures import (
     MAX_ROWS,
     RIGHT,
     as_png,
-    fold,
+    confusion_matrix,
     group_bars,
     heatmap,
-    shorten,
     side_by_side,
 )
+from trajeval.table import Entry, Table
 
 ODD_NAMES = ["$x_1$ \\frac{a}{b", '<b>&amp;</b> "it\'s"', "開けるロボット", "机器人", "문을"]
 
@@ -30,7 +28,15 @@ def draw(n, p, trajectories=None, prompts=None, values=None):
     values = np.random.default_rng(0).random((n, p)) if values is None else values
     trajectories = trajectories or [f"trajectory {i}" for i in range(n)]
     prompts = prompts or [f"prompt {i}" for i in range(p)]
-    return values, heatmap(np.asarray(values, np.float32), trajectories, prompts, "exp\nmodel")
+    return values, heatmap(table(values, trajectories, prompts), "exp\nmodel")
+
+
+def table(values, rows, columns, row_groups=None, column_groups=None, label="cosine similarity"):
+    entries = [
+        [Entry(*entry) for entry in zip(names, groups or [None] * len(names))]
+        for names, groups in ((rows, row_groups), (columns, column_groups))
+    ]
+    return Table(np.asarray(values, np.float32), *entries, label)
 
 
 def picture(figure):
@@ -44,13 +50,13 @@ def labels(texts):
 
 def rows(axes):
     """What stands left of the cells, from top to bottom."""
-    texts = [text for text in axes.texts if text.get_position()[0] < 0]
+    texts = [t for t in axes.texts if t.get_position()[0] < 0 and t.get_gid() is None]
     return labels(sorted(texts, key=lambda text: -text.get_window_extent().y0))
 
 
 def columns(axes):
     """What stands above the cells, from left to right."""
-    texts = [text for text in axes.texts if text.get_position()[1] < 0]
+    texts = [t for t in axes.texts if t.get_position()[1] < 0 and t.get_gid() is None]
     return labels(sorted(texts, key=lambda text: text.get_position()[0]))
 
 
@@ -65,7 +71,8 @@ def outlined(axes):
     """The (row, column) of each outlined cell, in order."""
     black, white = [cells for cells in axes.collections if type(cells) is PolyCollection]
     corners = [path.vertices.min(0).astype(int).tolist() for path in white.get_paths()]
-    assert [path.vertices.min(0).tolist() for path in black.get_paths()] == corners
+    inner = [path.vertices.min(0).tolist() for path in black.get_paths()]
+    assert [[int(x), int(y)] for x, y in inner] == corners
     return sorted((row, column) for column, row in corners)
 
 
@@ -123,8 +130,9 @@ def test_the_title_stands_above_the_highest_prompt():
         _, figure = draw(2, p, prompts=[name] + ["x"] * (p - 1))
         figure.draw_without_rendering()
         axes = figure.axes[0]
-        tops = [text.get_window_extent().y1 for text in axes.texts]
-        assert 0 < axes.title.get_window_extent().y0 - max(tops) < 40
+        highest = {text.get_window_extent().y1: text.get_text() for text in axes.texts}
+        assert highest[max(highest)] == "prompts"
+        assert 0 < axes.title.get_window_extent().y0 - max(highest) < 40
 
 
 def test_equal_best_prompts_are_all_outlined():
@@ -176,45 +184,29 @@ def test_long_names_can_be_told_apart():
         assert len(set(shown)) == n and all("half_cheetah_" in label for label in shown)
 
 
-def test_fold_fills_the_line_that_it_cuts():
-    assert fold("x" * 50, 40, 1) == "x" * 39 + "…"
-    assert fold("開" * 50, 40, 1) == "開" * 19 + "…"
-    assert fold("one two three", 8, 1) == "one two…"
-
-
-@given(st.text(max_size=200), st.integers(20, 80))
-def test_shorten_keeps_both_ends(name, width):
-    short = shorten(name, width)
-    assert len(short) == min(len(name), width)
-    assert short[:6] == name[:6] and short[-6:] == name[-6:]
-
-
-@given(st.text(max_size=300), st.integers(2, 60), st.integers(1, 14))
-@settings(max_examples=300)
-def test_fold_keeps_to_its_lines(text, width, max_lines):
-    lines = fold(text, width, max_lines).splitlines()
-    assert len(lines) <= max_lines
-    assert all(len(line) <= width and line.isprintable() for line in lines)
-
-
 def test_deviations_stand_beneath_the_numbers():
     deviations = np.array([[0.1, 0.25], [0, 0.5]])
-    figure = heatmap(np.eye(2), ["a", "b"], ["p", "q"], "t", deviations=deviations)
+    values = [[1, -0.001], [0, 1]]
+    figure = heatmap(table(values, ["a", "b"], ["p", "q"]), "t", deviations=deviations)
     texts = numbers(figure.axes[0])
-    deviated = ["±0.100", "±0.250", "±0.000", "±0.500"]
-    assert labels(texts) == ["1.000", "0.000", "0.000", "1.000", *deviated]
+    deviated = ["±0.10", "±0.25", "±0.00", "±0.50"]
+    assert labels(texts) == ["1.00", "0.00", "0.00", "1.00", *deviated]
     assert texts[4].get_fontsize() < texts[0].get_fontsize()
     assert texts[4].get_position()[1] > texts[0].get_position()[1]
     assert picture(figure).std() > 10
 
 
 def test_lines_between_groups():
-    groups = {"row_groups": [0, 0, 1], "column_groups": [0, 1, 1, 2]}
-    figure = heatmap(np.zeros((3, 4)), list("abc"), list("pqrs"), "t", **groups)
+    groups = list("xxy"), list("zwwv")
+    figure = heatmap(table(np.zeros((3, 4)), list("abc"), list("pqrs"), *groups), "t")
     lines = sorted(
         (tuple(line.get_xdata()), tuple(line.get_ydata())) for line in figure.axes[0].lines
     )
     assert lines == [((0, 1), (2, 2)), ((1, 1), (0, 1)), ((3, 3), (0, 1))]
+
+
+def groups(means, names, label="cosine similarity"):
+    return table(means, names, names, names, names, label)
 
 
 @pytest.mark.parametrize("n", [1, 3, 12])
@@ -223,7 +215,7 @@ def test_bars_of_groups(n, monkeypatch):
     monkeypatch.setattr(figures, "MAX_BARS", 11)
     names = [f"group {i}" for i in range(n)]
     means = np.random.default_rng(0).normal(size=(n, n))
-    figure = group_bars(means, np.abs(means) / 3, names, names, "exp")
+    figure = group_bars(groups(means, names), np.abs(means) / 3, "exp")
     panels = [ax for ax in figure.axes if ax.axison]
     assert len(panels) == min(n, 10)
     for i, ax in enumerate(panels):
@@ -238,7 +230,7 @@ def test_bars_of_groups(n, monkeypatch):
 
 def test_odd_names_of_groups():
     means = np.eye(len(ODD_NAMES))
-    assert picture(group_bars(means, means, ODD_NAMES, ODD_NAMES, "$t$ <b>")).std() > 5
+    assert picture(group_bars(groups(means, ODD_NAMES), means, "$t$ <b>")).std() > 5
 
 
 def test_side_by_side():
@@ -247,3 +239,125 @@ def test_side_by_side():
     shapes = [iio.imread(png).shape for png in pictures]
     assert both.shape[0] == max(shape[0] for shape in shapes)
     assert both.shape[1] == sum(shape[1] for shape in shapes)
+
+
+def test_axes_say_what_they_are():
+    axes = draw(3, 3)[1].axes[0]
+    titles = {t.get_text(): t.get_position() for t in axes.texts if t.get_gid() == "axis title"}
+    assert titles.keys() == {"trajectories", "prompts"}
+    assert titles["trajectories"][0] < 0 and titles["prompts"][1] < 0
+    left = min(t.get_window_extent().x0 for t in axes.texts if t.get_text()[:11] == "trajectory ")
+    (title,) = (text for text in axes.texts if text.get_text() == "trajectories")
+    assert title.get_window_extent().x1 < left
+
+
+def dots(axes):
+    (marks,) = (cells for cells in axes.collections if isinstance(cells, PathCollection))
+    return [(int(y), int(x)) for x, y in marks.get_offsets()]
+
+
+@pytest.mark.parametrize("repeats", [1, 20])
+def test_a_dot_in_the_right_cells(repeats):
+    rows, columns = ["run", "jump", "run"], ["jump", "run", "fly"] * repeats
+    values = np.arange(9 * repeats).reshape(3, -1)
+    names = [f"prompt {i}" for i in range(len(columns))]
+    axes = heatmap(table(values, list("abc"), names, rows, columns), "t").axes[0]
+    right = [(i, j) for i, row in enumerate(rows) for j, c in enumerate(columns) if row == c]
+    assert dots(axes) == right
+    assert any("dot: the right" in label.replace("\n", " ") for label in labels(axes.texts))
+    assert bool(numbers(axes)) == (repeats == 1)
+
+
+def test_without_labels_there_are_no_dots():
+    axes = draw(3, 3)[1].axes[0]
+    assert dots(axes) == [] and not any("dot" in text.get_text() for text in axes.texts)
+    one_list = table(np.eye(2), list("ab"), list("pq"), ["x", "y"])
+    assert dots(heatmap(one_list, "t").axes[0]) == []
+
+
+def test_outlines_lie_inside_their_cells_and_above_the_lines_between_groups():
+    names = list("abcdef")
+    labelled = table(
+        np.eye(6)[:, ::-1] + np.eye(6)[0], names, names, list("xxyyzz"), list("xxyyzz")
+    )
+    figure = heatmap(labelled, "t")
+    figure.draw_without_rendering()
+    axes = figure.axes[0]
+    black, white = [cells for cells in axes.collections if type(cells) is PolyCollection]
+    assert min(black.zorder, white.zorder) > max(line.zorder for line in axes.lines)
+    point = axes.transData.inverted().transform([[0, 0], [1, 1]]) * figure.dpi / 72
+    point = np.abs(point[1] - point[0])  # in cells
+    reach = black.get_linewidths()[0] / 2 + max(line.get_linewidth() for line in axes.lines) / 2
+    for path in black.get_paths():
+        inset = path.vertices.min(0) % 1
+        assert (inset >= reach * point * 0.99).all()
+        assert (path.vertices.max(0) % 1 <= 1 - reach * point * 0.99).all()
+
+
+def test_groups_of_one_entry_need_no_lines():
+    assert not heatmap(groups(np.eye(3), list("abc")), "t").axes[0].lines
+
+
+@pytest.mark.parametrize(
+    "label", ["cosine similarity, standardised for each prompt", "cosine, rescaled as in ViSTa"]
+)
+def test_centred_values_have_a_diverging_scale(label):
+    figure = heatmap(table([[-1, 0], [3, -2]], list("ab"), list("pq"), label=label), "t")
+    (mesh,) = (cells for cells in figure.axes[0].collections if isinstance(cells, QuadMesh))
+    assert mesh.get_clim() == (-3, 3) and mesh.get_cmap().name == "RdBu_r"
+    figure = heatmap(table([[-1, 0], [3, -2]], list("ab"), list("pq"), label=label), "t", vmax=2)
+    (mesh,) = (cells for cells in figure.axes[0].collections if isinstance(cells, QuadMesh))
+    assert mesh.get_clim() == (-2, 2)
+    softmax = f"{label}, softmax at temperature 1"
+    figure = heatmap(table([[0, 1], [0.5, 0.5]], list("ab"), list("pq"), label=softmax), "t")
+    (mesh,) = (cells for cells in figure.axes[0].collections if isinstance(cells, QuadMesh))
+    assert mesh.get_clim() == (0, 1) and mesh.get_cmap().name == "viridis"
+
+
+def test_the_ends_of_the_scale_may_be_given():
+    values = table([[-1, 0], [3, -2]], list("ab"), list("pq"))
+    for given_ends, ends in (({"vmin": 0}, (0, 3)), ({"vmin": -5, "vmax": 1}, (-5, 1))):
+        figure = heatmap(values, "t", **given_ends)
+        (mesh,) = (cells for cells in figure.axes[0].collections if isinstance(cells, QuadMesh))
+        assert mesh.get_clim() == ends and picture(figure).std() > 10
+
+
+def test_equal_values_have_a_neutral_colour():
+    figure = draw(1, 1, values=[[0.5]])[1]
+    (mesh,) = (cells for cells in figure.axes[0].collections if isinstance(cells, QuadMesh))
+    red, green, blue, _ = mesh.to_rgba(np.array([[0.5]]))[0, 0]
+    assert max(red, green, blue) - min(red, green, blue) < 0.06
+    figure.draw_without_rendering()
+    assert labels(figure.axes[1].get_yticklabels()) == ["0.5"]
+
+
+def test_long_labels_stay_beside_their_bar():
+    label = "cosine similarity, standardised for each prompt, softmax at temperature 0.01"
+    figure = heatmap(table(np.eye(3), list("abc"), list("pqr"), label=label), "t")
+    figure.draw_without_rendering()
+    bar = figure.axes[1]
+    assert bar.yaxis.label.get_window_extent().height < bar.bbox.height * 1.3
+    assert bar.get_ylabel().replace("\n", " ") == label
+
+
+def test_a_confusion_matrix():
+    counts = np.array([[3, 1, 0], [0, 0, 2]])
+    figure = confusion_matrix(counts, ["run", "jump", "fly"], "t")
+    axes, bar = figure.axes
+    assert rows(axes) == ["run", "jump"] and columns(axes) == ["run", "jump", "fly"]
+    titles = [t.get_text() for t in axes.texts if t.get_gid() == "axis title"]
+    assert titles == ["true", "predicted"]
+    assert labels(numbers(axes)) == ["3", "1", "0", "0", "0", "2"]
+    muted = [text.get_color() == "0.75" for text in numbers(axes)]
+    assert muted == [False, False, True, True, True, False]
+    assert outlined(axes) == [(0, 0), (1, 1)]
+    (mesh,) = (cells for cells in axes.collections if isinstance(cells, QuadMesh))
+    assert np.reshape(mesh.get_array(), (2, 3)).tolist() == [[0.75, 0.25, 0], [0, 0, 1]]
+    assert mesh.get_clim() == (0, 1) and bar.get_ylabel() == "share of the row"
+    assert picture(figure).std() > 5
+
+
+def test_a_large_confusion_matrix():
+    figure = confusion_matrix(np.ones((450, 450), int), [str(i) for i in range(450)], "t")
+    assert len(rows(figure.axes[0])) == 400 and not numbers(figure.axes[0])
+    assert "the first 400 of 450 rows" in figure.axes[0].get_title()

@@ -8,7 +8,7 @@ from conftest import write
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trajeval.inputs import read_prompts, read_trajectories, short_names
+from trajeval.inputs import read_prompts, read_trajectories
 from trajeval.terminal import UserError
 
 pytestmark = pytest.mark.usefixtures("in_empty_folder")
@@ -195,30 +195,3 @@ def test_any_bytes_are_read_or_refused(data):
             assert read("p.txt")
         except UserError as error:
             assert error.problems and all(p.startswith("p.txt") for p in error.problems)
-
-
-@pytest.mark.parametrize(
-    ("given_paths", "names"),
-    [
-        (["v/run.mp4", "v/walk.mp4"], ["run", "walk"]),
-        (["a/run.mp4", "b/run.mp4", "b/walk.mp4"], ["a/run", "b/run", "walk"]),
-        (["run.mp4", "run.avi"], ["run.mp4", "run.avi"]),
-        (["v/run.mp4", "v/run.mp4"], ["run", "run"]),
-        (["x/a/run.mp4", "y/a/run.mp4"], ["x/a/run", "y/a/run"]),
-        ([], []),
-    ],
-)
-def test_short_names(given_paths, names):
-    assert short_names([Path(path) for path in given_paths]) == names
-
-
-part = st.sampled_from(["a", "b", "c.d"])
-some_paths = st.lists(
-    st.lists(part, min_size=1, max_size=4).map(lambda parts: Path(*parts)), max_size=8
-)
-
-
-@given(some_paths)
-def test_short_names_tell_all_files_apart(given_paths):
-    names = short_names(given_paths)
-    assert len(set(names)) == len(set(given_paths))

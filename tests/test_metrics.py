@@ -1,4 +1,4 @@
-"""The figures against scikit-learn, against cases counted by hand, and against their own laws."""
+"""The metrics against scikit-learn, against cases counted by hand, and against their own laws."""
 
 import numpy as np
 import pytest
@@ -28,8 +28,8 @@ def cases(draw, distinct=False):
 
 
 def values(scores, labels):
-    figures = metrics.resampled_figures(scores, labels, np.ones((1, len(labels))))
-    return {name: figure[0] for name, figure in figures.items()}
+    found = metrics.resampled_metrics(scores, labels, np.ones((1, len(labels))))
+    return {name: value[0] for name, value in found.items()}
 
 
 def test_by_hand():
@@ -39,7 +39,7 @@ def test_by_hand():
     assert found["top1"] == 0.5 and found["top3"] == 1
     # hits, labels, answers of the groups: 1 2 2, 1 1 1, 0 1 1
     assert found["macro_f1"] == pytest.approx((0.5 + 1 + 0) / 3)
-    # prompt 0 brings 0 2 3 1, of which 0 and 3 are right; prompts 1 and 2 bring theirs first
+    # prompt 0 ranks 0 2 3 1, of which 0 and 3 are right; prompts 1 and 2 rank theirs first
     expected = [(1 + 2 / 3) / 2, 1, 1]
     assert found["mean_average_precision"] == pytest.approx(np.mean(expected))
     assert found["prompt_to_trajectory_recall_at_1"] == 1
@@ -51,7 +51,7 @@ def test_by_hand():
     assert auc(SCORES, np.arange(3), LABELS) == pytest.approx([3 / 4, 1, 1])
 
 
-def test_of_equals_the_right_one_stands_last():
+def test_ties_count_against_the_model():
     scores = np.zeros((3, 4))
     labels = np.array([0, 1, 2])
     found = values(scores, labels)
@@ -62,7 +62,7 @@ def test_of_equals_the_right_one_stands_last():
 
 
 @given(cases())
-def test_as_scikit_learn_has_it(case):
+def test_agrees_with_scikit_learn(case):
     scores, labels = case
     found, answered = values(scores, labels), answers(scores, labels)
     assert found["macro_f1"] == pytest.approx(
@@ -88,28 +88,28 @@ def test_a_weight_is_a_repetition(case, random):
     scores, labels = case
     weights = np.array([random.randint(0, 3) for _ in labels])
     weights[0] += 1
-    once = metrics.resampled_figures(scores, labels, weights[None].astype(float))
+    once = metrics.resampled_metrics(scores, labels, weights[None].astype(float))
     repeated = values(np.repeat(scores, weights, 0), np.repeat(labels, weights))
-    assert {name: figure[0] for name, figure in once.items()} == pytest.approx(repeated)
+    assert {name: value[0] for name, value in once.items()} == pytest.approx(repeated)
 
 
 @given(cases(distinct=True), st.randoms(use_true_random=False))
-def test_order_and_scale_play_no_part(case, random):
+def test_order_and_scale_do_not_matter(case, random):
     scores, labels = case
     rows = random.sample(range(len(labels)), len(labels))
     columns = random.sample(range(scores.shape[1]), scores.shape[1])
     moved = 2 * scores[rows][:, columns] - 5
-    new_name = np.argsort(columns)  # where each old group stands now
+    new_name = np.argsort(columns)  # the new number of each old group
     assert values(moved, new_name[labels[rows]]) == pytest.approx(values(scores, labels))
 
 
 @given(cases())
 @settings(max_examples=20)
-def test_every_figure_lies_in_its_interval_or_the_interval_is_honest(case):
+def test_every_value_and_interval_is_a_number(case):
     scores, labels = case
-    for name, figure in measure(scores, labels).items():
-        assert np.isfinite(list(figure.values())).all(), name
-        assert figure["low"] <= figure["high"]
+    for name, metric in measure(scores, labels).items():
+        assert np.isfinite(list(metric.values())).all(), name
+        assert metric["low"] <= metric["high"]
 
 
 def test_intervals_are_those_of_plain_resampling():
@@ -123,14 +123,14 @@ def test_intervals_are_those_of_plain_resampling():
         np.percentile(drawn, [2.5, 97.5]).tolist(), abs=0.02
     )
     assert found["chance"] == pytest.approx(0.25, abs=0.03)
-    assert found["commonest"] == 0.25
+    assert found["majority"] == 0.25
     assert measure(scores, labels) == measure(scores, labels)  # seeded
 
 
-def test_commonest_is_the_share_of_the_commonest():
+def test_majority_baseline_is_the_share_of_the_most_frequent_label():
     labels = np.array([2, 2, 2, 0, 1])
     found = measure(np.eye(3)[labels], labels)
-    assert found["top1"]["value"] == 1 and found["top1"]["commonest"] == 0.6
+    assert found["top1"]["value"] == 1 and found["top1"]["majority"] == 0.6
 
 
 def test_one_trajectory_and_one_group():

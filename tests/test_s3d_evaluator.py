@@ -449,7 +449,7 @@ def test_demo_shows_its_diagonal(demo):
     assert numbers.shape == (36, 36)
     assert (numbers[::3, ::3].argmax(1) == np.arange(12)).sum() >= 11
     metrics = json.loads((demo / "metrics.json").read_text())
-    assert metrics["figures"]["top1"]["value"] >= 0.9
+    assert metrics["metrics"]["top1"]["value"] >= 0.9
 
 
 def test_demo_rows_and_columns_stand_in_one_order(demo):

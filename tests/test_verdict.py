@@ -1,11 +1,12 @@
-"""What is said of labelled similarities."""
+"""The verdict on labelled similarities."""
 
 import json
 
 import numpy as np
 import pytest
 
-from trajeval.verdict import judge, table
+from trajeval.table import Entry, Table
+from trajeval.verdict import as_text, judge, not_judged, summary
 
 GROUPS = ["run", "run", "jump", "jump", "crawl"]
 PROMPTS = ["it runs", "running", "it jumps", "it crawls"]
@@ -23,14 +24,18 @@ SIMILARITIES = np.array(
 
 
 def judged(similarities=SIMILARITIES, groups=GROUPS, prompt_groups=PROMPT_GROUPS):
-    names = [f"{i}.mp4" for i in range(len(groups))]
-    return judge(similarities, names, groups, PROMPTS[: len(prompt_groups)], prompt_groups, "S3D")
+    return judge(table(similarities, groups, prompt_groups), "S3D")
+
+
+def table(similarities=SIMILARITIES, groups=GROUPS, prompt_groups=PROMPT_GROUPS, label="cosine"):
+    rows = [Entry(f"{i}.mp4", group) for i, group in enumerate(groups)]
+    return Table(similarities, rows, list(map(Entry, PROMPTS, prompt_groups)), label)
 
 
 def test_the_verdict():
     found = judged()
     assert found["n_trajectories"] == 5 and found["n_unlabelled"] == 0
-    assert found["figures"]["top1"]["value"] == 0.8
+    assert found["metrics"]["top1"]["value"] == 0.8
     run, jump, crawl = found["behaviours"]
     assert run["taken_for"] == [] and run["auc"] == 1
     assert jump["taken_for"] == [{"name": "crawl", "count": 1}] and jump["count"] == 2
@@ -49,20 +54,20 @@ def test_the_verdict():
 
 
 def test_the_table():
-    lines = table(judged()).splitlines()
-    assert lines[0].split() == ["value", "95", "%", "interval", "chance", "commonest"]
+    lines = as_text(judged()).splitlines()
+    assert lines[0].split() == ["value", "95", "%", "interval", "chance", *("majority", "baseline")]
     assert lines[1].startswith("top-1 accuracy") and " 0.80 " in lines[1]
     assert any(line.startswith("jump") and line.endswith("crawl 1") for line in lines)
-    assert "fewer than 5 trajectories, so the interval says little: every behaviour" in lines
+    assert "fewer than 5 trajectories, so the interval is unreliable: every behaviour" in lines
     assert lines[-1].startswith("S3D tells 1 of 3")
 
 
-def test_what_has_no_label_is_left_out():
+def test_trajectories_without_a_label_are_counted():
     found = judged(groups=["run", "run", "fly", "jump", None])
     assert found["n_trajectories"] == 3 and found["n_unlabelled"] == 2
 
 
-def test_groups_of_prompts_that_nothing_belongs_to_may_be_answers():
+def test_groups_of_prompts_without_trajectories_may_be_predicted():
     found = judged(groups=["run", "run", "jump", "jump", "jump"])
     assert [behaviour["name"] for behaviour in found["behaviours"]] == ["run", "jump"]
     assert found["behaviours"][1]["taken_for"] == [{"name": "crawl", "count": 2}]
@@ -79,4 +84,59 @@ def test_one_behaviour_only():
     assert (
         found["sentence"] == 'S3D: only "run" has trajectories, so there is nothing to tell apart.'
     )
-    assert "   -" in table(found)
+    assert "   -" in as_text(found)
+
+
+def test_groups_that_are_not_judged_are_named():
+    found = judged(groups=["Run", "Run", "jump", "hop", "Crawling"])
+    assert found["not_judged"] == [
+        {"group": "Run", "count": 2, "similar": "run"},
+        {"group": "hop", "count": 1, "similar": None},
+        {"group": "Crawling", "count": 1, "similar": "crawl"},
+    ]
+    lines = [line for line in as_text(found).splitlines() if "not judged" in line]
+    assert lines == [
+        'not judged: "Run" (2 trajectories): no prompts of that name; did you mean "run"?',
+        'not judged: "hop" (1 trajectory): no prompts of that name',
+        'not judged: "Crawling" (1 trajectory): no prompts of that name; did you mean "crawl"?',
+    ]
+    assert judged()["not_judged"] == [] and "not judged" not in as_text(judged())
+    json.dumps(found, allow_nan=False)
+
+
+def test_it_is_said_why_nothing_is_judged():
+    nothing = table(groups=["Run", "Run", "jumps", "jumps", "x"])
+    assert judge(nothing, "S3D") is None
+    assert summary(nothing, None) == [
+        'not judged: "Run" (2 trajectories): no prompts of that name; did you mean "run"?',
+        'not judged: "jumps" (2 trajectories): no prompts of that name; did you mean "jump"?',
+        'not judged: "x" (1 trajectory): no prompts of that name',
+    ]
+    one_group = table(groups=["run"] * 5, prompt_groups=["run"] * 4)
+    assert summary(one_group, None) == ["not judged: a verdict needs two groups of prompts or more"]
+    for groups, prompt_groups in (([None] * 5, PROMPT_GROUPS), (GROUPS, [None] * 4)):
+        assert summary(table(groups=groups, prompt_groups=prompt_groups), None) == []
+
+
+def test_many_groups_that_are_not_judged_are_counted():
+    groups = [f"group {i}" for i in range(5000)]
+    rows, columns = [Entry(g, g) for g in groups], [Entry(g, g.upper()) for g in groups]
+    many = Table(np.zeros((5000, 5000), np.int8), rows, columns, "cosine")
+    assert len(not_judged(many)) == 5000
+    lines = summary(many, None)
+    assert 'did you mean "GROUP 0"?' in lines[0]
+    assert lines[10:] == ["not judged: 4990 more groups without prompts of their name"]
+
+
+def test_long_names_of_behaviours_can_be_told_apart():
+    names = [f"the robot {'slowly ' * 10}opens the door with its {hand} hand" for hand in "lr"]
+    found = judged(groups=[names[0]] * 3 + [names[1]] * 2, prompt_groups=names * 2)
+    shown = [line[:40] for line in as_text(found).splitlines() if line.startswith("the robot")]
+    assert len(set(shown)) == 2 and all("…" in line for line in shown)
+
+
+def test_a_softmax_is_judged_by_the_probabilities_of_groups():
+    values = np.array([[0.3, 0.3, 0.4, 0], [0.1, 0.1, 0.7, 0.1]])
+    labelled = table(values, ["run", "jump"], PROMPT_GROUPS, "cosine, softmax at temperature 1")
+    assert judge(labelled, "S3D")["metrics"]["top1"]["value"] == 1
+    assert judge(labelled._replace(label="cosine"), "S3D")["metrics"]["top1"]["value"] == 0.5

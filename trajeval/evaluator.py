@@ -118,7 +118,8 @@ def compare(args, trajectories, answers, prompts, texts):
     similarities with the prompts, as the arguments ask for it."""
     import numpy as np
 
-    from trajeval.similarity import Entry, table_of
+    from trajeval.similarity import table_of
+    from trajeval.table import Entry
 
     usable = [(t, a) for t, a in zip(trajectories, answers) if not isinstance(a, Exception)]
     videos = np.stack([found.embedding for _, found in usable])

@@ -19,7 +19,7 @@ VIDEO_SUFFIXES = (
     *(".3gp", ".asf", ".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg"),
     *(".mpg", ".mts", ".ogv", ".ts", ".vob", ".webm", ".wmv"),
 )
-BASELINE = "baseline"  # the group of prompts that only say what is always there
+BASELINE = "baseline"  # the group of prompts that describe only what all trajectories share
 MAX_BYTES = 1 << 24  # of a list
 
 
@@ -221,29 +221,3 @@ def videos_in(folder: Path) -> Iterator[Path]:
         hidden = path.name.startswith(".")
         if path.suffix.lower() in VIDEO_SUFFIXES and not path.is_dir() and not hidden:
             yield path
-
-
-def short_names(paths: list[Path]) -> list[str]:
-    """A name to show for each path: as much of its end as tells it from the others, without the
-    extension where that leaves it unique. The same path twice has the same name twice."""
-    whole = {path: Path(os.path.abspath(path)) for path in paths}
-    names = {path: path.name for path in paths}
-    depth = 1
-    while clashes := clashing(names, whole):
-        depth += 1
-        longer = {path: "/".join(whole[path].parts[-depth:]) for path in clashes}
-        if all(longer[path] == names[path] for path in clashes):
-            break  # nothing more to add
-        names |= longer
-    stems = {path: str(Path(name).with_suffix("")) for path, name in names.items()}
-    if clashing(stems, whole):
-        stems = names
-    return [stems[path] for path in paths]
-
-
-def clashing(names: dict[Path, str], whole: dict[Path, Path]) -> list[Path]:
-    """The paths whose name another file bears too."""
-    files = {}
-    for path, name in names.items():
-        files.setdefault(name, set()).add(whole[path])
-    return [path for path, name in names.items() if len(files[name]) > 1]

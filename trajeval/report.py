@@ -1,110 +1,108 @@
-"""From similarities to the pictures, tables and figures that a run leaves."""
+"""From a table of similarities to the pictures, tables and metrics that a run leaves."""
 
 from typing import NamedTuple
 
 import numpy as np
+from matplotlib.figure import Figure
 
-from trajeval.figures import as_png, group_bars, heatmap
+from trajeval.figures import as_png, confusion_matrix, group_bars, heatmap
+from trajeval.names import with_short_names
 from trajeval.results import as_csv, as_json, as_npy
-from trajeval.similarity import group_statistics, number_groups
-from trajeval.verdict import judge
+from trajeval.table import (
+    Entry,
+    Grouped,
+    Table,
+    column_order,
+    grouped,
+    has_groups,
+    in_order_of_rows,
+)
+from trajeval.verdict import judge, summary
 
-MEANS = "mean over the pairs of a row and a column; outlined: the best of each row"
 
+class Report(NamedTuple):
+    """picture: the main picture, a PNG file. files: the other files of the run by name. verdict:
+    the content of metrics.json, None without labels. lines: what to show on the terminal: warnings
+    of the values, the verdict or why there is none; may be empty."""
 
-class Entry(NamedTuple):
-    """A row or a column: its full name, the name to show, and its group's name, if it has one."""
-
-    name: str
-    shown: str
-    group: str | None
+    picture: bytes
+    files: dict[str, bytes]
+    verdict: dict | None
+    lines: list[str]
 
 
 def report(
-    similarities: np.ndarray,
-    rows: list[Entry],
-    columns: list[Entry],
+    table: Table,
     title: str,
-    label: str,
     model_name: str,
-) -> tuple[bytes, dict[str, bytes], dict | None]:
-    """Everything that is drawn and computed of similarities.
+    *,
+    vmin: float | None = None,
+    vmax: float | None = None,
+) -> Report:
+    """Everything that is drawn and computed of a table of similarities.
 
-    similarities: float32 [N, P]; label says what they are. Returns the picture of the run (a PNG
-    file), its other files by name, and what verdict.judge says, None if nothing is labelled.
+    model_name: for the verdict's sentence. vmin, vmax: the ends of the heatmaps' colour scale,
+    by default the lowest and the highest value of each.
     """
-    files = {
-        "similarities.csv": as_csv(
-            ["trajectory", *(column.name for column in columns)],
-            ([row.name, *values] for row, values in zip(rows, similarities)),
-        ),
-        "similarities.npy": as_npy(similarities),
-    }
-    names = [row.shown for row in rows], [column.shown for column in columns]
-    row_groups, column_groups = groups_of(rows), groups_of(columns)
-    if not (rows[0].group or columns[0].group):
-        return as_png(heatmap(similarities, *names, title, label)), files, None
+    scale = {"vmin": vmin, "vmax": vmax}
+    shown = with_short_names(table)
+    files = {"similarities.csv": similarities_csv(table), "similarities.npy": as_npy(table.values)}
+    verdict = judge(table, model_name)
+    lines = [f"warning: {warning}" for warning in table.warnings] + summary(table, verdict)
+    if not (has_groups(table.rows) or has_groups(table.columns)):
+        return Report(as_png(heatmap(shown, title, **scale)), files, verdict, lines)
 
-    files["heatmap.png"] = as_png(
-        heatmap(
-            similarities,
-            *names,
-            title,
-            label,
-            row_groups=row_groups.members.tolist(),
-            column_groups=column_groups.members.tolist(),
-        )
+    groups = grouped(table)
+    ordered = shown.take(columns=column_order(shown))
+    files["heatmap.png"] = as_png(heatmap(ordered, title, **scale))
+    files["groups.csv"] = groups_csv(groups)
+    if not has_groups(table.rows):
+        groups = groups._replace(table=groups.table._replace(rows=shown.rows))
+    groups = in_order_of_rows(groups)
+    files["groups.png"] = as_png(group_bars(groups.table, groups.deviations, title))
+    if verdict:
+        files["metrics.json"] = as_json(verdict)
+        files["confusion.png"] = as_png(draw_confusion(verdict, groups.table.rows, title))
+    picture = as_png(group_heatmap(groups, title, **scale))
+    return Report(picture, files, verdict, lines)
+
+
+def group_heatmap(groups: Grouped, title: str, *, with_deviations: bool = True, **scale) -> Figure:
+    return heatmap(
+        groups.table,
+        title,
+        note="mean over trajectories" if groups.table.is_softmax else "mean over pairs",
+        deviations=groups.deviations if with_deviations else None,
+        **scale,
     )
-    means, deviations, counts = group_statistics(
-        similarities, row_groups.members, column_groups.members
+
+
+def draw_confusion(verdict: dict, order: list[Entry], title: str) -> Figure:
+    """The confusion matrix of a verdict: rows are the behaviours that have trajectories, in the
+    order of the groups in `order`; columns are the same, then the other prompt groups."""
+    names = verdict["prompt_groups"]
+    present = [names.index(group.name) for group in order if group.name in names]
+    columns = present + [i for i in range(len(names)) if i not in present]
+    counts = np.array(verdict["confusion"])[np.ix_(present, columns)]
+    return confusion_matrix(counts, [names[i] for i in columns], title)
+
+
+def similarities_csv(table: Table) -> bytes:
+    """A row for each trajectory, a column for each prompt, by their full names."""
+    return as_csv(
+        ["trajectory", *(column.name for column in table.columns)],
+        ([row.name, *values] for row, values in zip(table.rows, table.values)),
     )
-    group_names = row_groups.names, column_groups.names
-    files["groups.csv"] = as_csv(
+
+
+def groups_csv(groups: Grouped) -> bytes:
+    """A row for each group of trajectories with each group of prompts."""
+    table, deviations, counts = groups
+    return as_csv(
         ["trajectory_group", "prompt_group", "mean", "std", "count"],
         (
-            [row, column, means[i, j], deviations[i, j], counts[i, j]]
-            for i, row in enumerate(row_groups.names)
-            for j, column in enumerate(column_groups.names)
+            [row.name, column.name, table.values[i, j], deviations[i, j], counts[i, j]]
+            for i, row in enumerate(table.rows)
+            for j, column in enumerate(table.columns)
         ),
     )
-    files["groups.png"] = as_png(group_bars(means, deviations, *group_names, title, label))
-    picture = heatmap(means, *group_names, title, label, note=MEANS, deviations=deviations)
-
-    found = None
-    if rows[0].group and columns[0].group:
-        found = judge(
-            similarities,
-            [row.name for row in rows],
-            [row.group for row in rows],
-            [column.name for column in columns],
-            [column.group for column in columns],
-            model_name,
-        )
-    if found:
-        files["metrics.json"] = as_json(found)
-        counted = np.array(found["confusion"])
-        present = np.flatnonzero(counted.sum(1))
-        files["confusion.png"] = as_png(
-            heatmap(
-                counted[present],
-                [found["prompt_groups"][i] for i in present],
-                found["prompt_groups"],
-                title,
-                "trajectories",
-                note="how many trajectories of each row were taken for what; outlined: the most",
-                number_format=".0f",
-            )
-        )
-    return as_png(picture), files, found
-
-
-class Groups(NamedTuple):
-    names: list[str]
-    members: np.ndarray  # int, the group of each entry
-
-
-def groups_of(entries: list[Entry]) -> Groups:
-    """The groups of a list; without any, every entry is one of its own."""
-    if entries[0].group is None:
-        return Groups([entry.shown for entry in entries], np.arange(len(entries)))
-    return Groups(*number_groups([entry.group for entry in entries]))

@@ -1,89 +1,118 @@
-"""What a run leaves on disk, and what is read of it again."""
+"""What a run leaves on disk, and reading it again.
+
+A run's results are the folder NAME and the picture NAME.png beside it. They are old or new as a
+whole: `swap.py` says how they are replaced, and run.json has the SHA-256 of each file.
+"""
 
 import csv
+import hashlib
 import io
 import json
 import os
-import tempfile
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+from trajeval.files import open_regular, replacing
+from trajeval.swap import FILES, swap_in, undisturbed
 from trajeval.terminal import UserError
 
-FILES = (  # in the folder of the experiment
-    *("similarities.csv", "similarities.npy", "embeddings.npz", "run.json"),
-    *("heatmap.png", "groups.png", "groups.csv", "metrics.json", "confusion.png"),  # with groups
-)
+if TYPE_CHECKING:  # NumPy is imported where it is needed
+    from trajeval.table import Table
 
 
 class Results(NamedTuple):
-    """What a run left: similarities, float32 [N, P], and the group or None of each row (a path) and
-    column (a prompt)."""
+    """What a run left. contents: for each row of the table the digest of the video's content, None
+    if run.json has none."""
 
     name: str
     model: str
-    label: str
-    similarities: "np.ndarray"  # noqa: F821, NumPy is imported where it is needed
-    trajectories: list[tuple[str, str | None]]
-    prompts: list[tuple[str, str | None]]
+    table: "Table"
+    contents: list[str | None]
 
 
 def read_results(folder: str | Path) -> Results:
     """Reads the results in a run's folder. Raises UserError."""
-    import numpy as np
-
     folder = Path(folder)
     try:
-        run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-        with open(folder / "similarities.npy", "rb") as file:
-            similarities = np.lib.format.read_array(file, allow_pickle=False)
-        trajectories = [
-            (str(entry["path"]), entry["group"])
-            for entry in run["trajectories"]
-            if "error" not in entry
-        ]
-        prompts = [(str(entry["prompt"]), entry["group"]) for entry in run["columns"]]
-        found = Results(
-            *(str(run[key]) for key in ("experiment", "description", "similarity")),
-            similarities,
-            trajectories,
-            prompts,
-        )
-        for listed in (trajectories, prompts):
-            kinds = {type(group) for _, group in listed}
-            if kinds - {str, type(None)} or len(kinds) > 1:
-                raise ValueError("the groups of a list are neither all names nor all missing")
-        if similarities.shape != (len(trajectories), len(prompts)) or not similarities.size:
-            shape = " by ".join(map(str, similarities.shape))
-            raise ValueError(f"similarities.npy is {shape}, which is not what run.json says")
-        if similarities.dtype.kind != "f" or not np.isfinite(similarities).all():
-            raise ValueError("similarities.npy holds other things than numbers")
-        return found
+        with undisturbed(Path(os.path.abspath(folder)).parent):
+            return parse_results(folder)
     except OSError as error:
         raise UserError(
             f"{folder}: not the folder of a run's results: {error.filename}: {error.strerror}"
         ) from None
     except KeyError as error:
         raise UserError(f"{folder}: run.json has no {error}; run the evaluator again") from None
+    except UserError:
+        raise
     except Exception as error:  # a damaged file can raise anything
         raise UserError(f"{folder}: damaged, run the evaluator again: {error}") from None
 
 
+def parse_results(folder: Path) -> Results:
+    """Raises whatever a damaged file raises."""
+    import numpy as np
+
+    from trajeval.table import Entry, Table
+
+    with open_regular(folder / "run.json") as file:
+        run = json.loads(file.read().decode("utf-8"))
+    check_manifest(folder, run)
+    with open_regular(folder / "similarities.npy") as file:
+        values = np.lib.format.read_array(file, allow_pickle=False)
+    used = [entry for entry in run["trajectories"] if "error" not in entry]
+    rows = [Entry(str(entry["path"]), entry["group"]) for entry in used]
+    columns = [Entry(str(entry["prompt"]), entry["group"]) for entry in run["columns"]]
+    name, model, label = (str(run[key]) for key in ("experiment", "description", "similarity"))
+    for entries in (rows, columns):
+        kinds = {type(entry.group) for entry in entries}
+        if kinds - {str, type(None)} or len(kinds) > 1:
+            raise ValueError("in a list with groups every entry needs one, a text")
+    if values.shape != (len(rows), len(columns)) or not values.size:
+        shape = " by ".join(map(str, values.shape))
+        raise ValueError(f"similarities.npy is {shape}, which does not match run.json")
+    if values.dtype.kind != "f":
+        raise ValueError("similarities.npy holds other things than floating-point numbers")
+    if not np.isfinite(values).all():
+        raise ValueError("similarities.npy holds NaN or infinite values")
+    contents = [entry.get("content") for entry in used]
+    return Results(name, model, Table(values, rows, columns, label), contents)
+
+
+def check_manifest(folder: Path, run: dict) -> None:
+    """Raises UserError if a file is not the one that the run wrote. A deleted file is no error; the
+    picture is not looked for beside a folder that was renamed."""
+    place = Path(os.path.abspath(folder))
+    for name, digest in run.get("files", {}).items():
+        if name in FILES:
+            path = folder / name
+        elif name == f"{place.name}.png":
+            path = folder.parent / name
+        else:
+            continue
+        with suppress(FileNotFoundError), open_regular(path) as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != digest:
+                raise UserError(
+                    f"{folder}: damaged or mixed, run the evaluator again: {path} is not the file "
+                    "that the run wrote"
+                )
+
+
 def check_destination(output_dir: str | Path, experiment_id: str) -> list[str]:
-    """What is wrong with where the results should go; nothing is created."""
+    """What is wrong with the place of the results; nothing is created."""
     if problem := wrong_name(experiment_id):
         return [f"--experiment-id {experiment_id!r}: {problem}"]
-    output_dir = Path(output_dir)
-    picture, folder = output_dir / f"{experiment_id}.png", output_dir / experiment_id
     if problems := wrong_folder("--output-dir", output_dir):
         return problems
+    output_dir = Path(output_dir)
+    picture, folder = output_dir / f"{experiment_id}.png", output_dir / experiment_id
     try:
         for path in (picture, *(folder / name for name in FILES)):
             if path.is_dir():
                 problems.append(f"{path}: a folder is in the place of a result")
-        if os.path.lexists(folder) and not folder.is_dir():
-            problems.append(f"{folder}: a file is in the place of the results folder")
+        if os.path.lexists(folder) and (folder.is_symlink() or not folder.is_dir()):
+            kind = "symbolic link" if folder.is_symlink() else "file"
+            problems.append(f"{folder}: a {kind} is in the place of the results folder")
         if folder.is_dir() and not os.access(folder, os.W_OK | os.X_OK):
             problems.append(f"--output-dir {output_dir}: no permission to write to {folder}")
     except OSError as error:
@@ -91,8 +120,11 @@ def check_destination(output_dir: str | Path, experiment_id: str) -> list[str]:
     return problems
 
 
-def wrong_folder(option: str, folder: Path) -> list[str]:
+def wrong_folder(option: str, folder: str | Path) -> list[str]:
     """Why the folder that an option names cannot be made or written to; nothing is created."""
+    if not os.fspath(folder):
+        return [f"{option}: the path is empty: name a folder"]
+    folder = Path(folder)
     try:
         with suppress(FileNotFoundError, NotADirectoryError):
             (folder / "file").lstat()  # too long a path, or one through a closed folder
@@ -109,15 +141,15 @@ def wrong_folder(option: str, folder: Path) -> list[str]:
 
 
 def wrong_name(experiment_id: str) -> str | None:
-    """Why an experiment's id cannot be the name of a file in the output folder."""
+    """Why an experiment's id cannot be a file name in the output folder."""
     if not experiment_id.strip() or experiment_id in (".", ".."):
         return "give the experiment a name"
     if "/" in experiment_id or "\\" in experiment_id:
-        return "a name, not a path: the folder is given with --output-dir"
+        return "takes a name, not a path: --output-dir names the folder"
     if not experiment_id.isprintable():
-        return "a name of printable characters"
+        return "use printable characters only"
     if len(os.fsencode(experiment_id)) > 200:
-        return "a name of at most 200 bytes"
+        return "use at most 200 bytes"
     return None
 
 
@@ -127,33 +159,43 @@ def write_results(
     """Writes the picture and the files of the experiment's folder; returns the picture's path.
 
     files: name -> content, of the names in FILES; those that an earlier run left and this one does
-    not have are removed. Raises OSError, and then the old results are as they were.
+    not have are removed. run.json is among them and gets an entry `files`: the SHA-256 of every
+    other file and of the picture. Files of other names in the folder stay. Raises UserError, with
+    status 1, and then the old results are as they were.
     """
-    folder = {f"{experiment_id}/{name}": files.get(name) for name in FILES}
-    replace_files(output_dir, folder | {f"{experiment_id}.png": picture})
-    return Path(output_dir) / f"{experiment_id}.png"
+    picture_name = f"{experiment_id}.png"
+    hashed = {name: content for name, content in files.items() if name != "run.json"}
+    hashed[picture_name] = picture
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in hashed.items()}
+    run = as_json(json.loads(files["run.json"]) | {"files": digests})
+    swap_in(Path(output_dir), experiment_id, picture, files | {"run.json": run})
+    return Path(output_dir) / picture_name
 
 
-def replace_files(folder: str | Path, files: dict[str, bytes | None]) -> None:
-    """Writes files, by their paths in a folder; None removes one. All are written beside their
-    places first and renamed into them at the end, so that whoever looks sees the old or the new
-    ones, and a failed write leaves the old. Raises OSError."""
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".writing-", dir=folder) as temporary:
-        for name, content in files.items():
-            if content is not None:
-                (Path(temporary) / name).parent.mkdir(exist_ok=True)
-                (Path(temporary) / name).write_bytes(content)
-        for name, content in files.items():
-            if content is None:
-                (folder / name).unlink(missing_ok=True)
-            else:
-                (folder / name).parent.mkdir(exist_ok=True)
-                os.replace(Path(temporary) / name, folder / name)
+def replace_files(folder: str | Path, files: dict[str | Path, bytes | None]) -> None:
+    """Writes files, by their paths in a folder; None removes one. All are written before the first
+    replaces an old one, in reverse order. Raises UserError, with status 1."""
+    path = Path(folder)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with ExitStack() as stack:
+            for name, content in files.items():
+                if content is not None:
+                    path = Path(folder) / name
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    file = stack.enter_context(replacing(path))
+                    file.write(content)
+                    file.close()  # a thousand files may be more than can be open
+        for name in (name for name, content in files.items() if content is None):
+            path = Path(folder) / name
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        if error.filename2 is not None:  # a file that cannot be replaced
+            path = error.filename2
+        raise UserError(f"{path}: could not be written: {error.strerror}", status=1) from None
 
 
-# File names may hold bytes that are no UTF-8; both show them as backslash escapes.
+# File names may hold bytes that are not UTF-8; both write them as backslash escapes.
 
 
 def as_csv(header: list, rows) -> bytes:

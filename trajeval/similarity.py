@@ -1,6 +1,95 @@
-"""Pure functions of arrays: from embeddings to similarities, and from similarities to groups."""
+"""From embeddings to similarities: the formulas, on arrays, and the table that they make."""
 
 import numpy as np
+
+from trajeval.inputs import BASELINE
+from trajeval.table import SOFTMAX, STANDARDIZED, VISTA, Entry, Table, groups_of
+from trajeval.terminal import SHOWN, printable
+
+
+def table_of(
+    videos: np.ndarray,
+    texts: np.ndarray,
+    rows: list[Entry],
+    columns: list[Entry],
+    *,
+    similarity: str = "cosine",
+    alpha: float = 0.5,
+    normalize: str | None = None,
+    softmax: float | None = None,
+    ensemble: str = "mean-similarity",
+) -> Table:
+    """The table of a run: `similarity_table`, then `rescaled`."""
+    table = similarity_table(
+        videos, texts, rows, columns, similarity=similarity, alpha=alpha, ensemble=ensemble
+    )
+    return rescaled(table, normalize=normalize, softmax=softmax)
+
+
+def similarity_table(
+    videos: np.ndarray,
+    texts: np.ndarray,
+    rows: list[Entry],
+    columns: list[Entry],
+    *,
+    similarity: str = "cosine",
+    alpha: float = 0.5,
+    ensemble: str = "mean-similarity",
+) -> Table:
+    """Similarities of videos [N, D], one for each of `rows`, and texts [P, D], one for each of
+    `columns`.
+
+    Columns of the group BASELINE become no column of the table. similarity: "cosine"; "projection"
+    or "goal-baseline", which need such columns and alpha in [0, 1]. ensemble: with "mean-embedding"
+    the prompts of a group, which all columns then need, are averaged into one column.
+    """
+    is_baseline = np.array([column.group == BASELINE for column in columns])
+    baseline, texts = texts[is_baseline], texts[~is_baseline]
+    columns = [column for column in columns if column.group != BASELINE]
+    if ensemble == "mean-embedding":
+        columns, members = groups_of(columns)
+        texts = np.stack([mean_direction(texts[members == i]) for i in range(len(columns))])
+    if similarity == "cosine":
+        return Table(cosine_similarity(videos, texts), rows, columns, "cosine similarity")
+    function = {
+        "projection": projection_similarity,
+        "goal-baseline": goal_baseline_similarity,
+    }[similarity]
+    values = function(videos, texts, mean_direction(baseline), alpha)
+    return Table(values, rows, columns, f"{similarity} similarity, alpha {alpha:g}")
+
+
+def rescaled(table: Table, *, normalize: str | None = None, softmax: float | None = None) -> Table:
+    """The table with its values rescaled.
+
+    normalize: "prompt" or "vista" (`standardize_prompts`, `rescale_as_vista`), with a warning of
+    prompts that have the same value for all trajectories. softmax: a temperature above 0, applied
+    after that. The values are float64 in between.
+    """
+    values, label, flat = table.values, table.label, []
+    if normalize == "prompt":
+        flat = np.flatnonzero(is_flat(values))
+        values, label = standardize_prompts(values), f"{label}, {STANDARDIZED}"
+    if normalize == "vista":
+        flat = np.flatnonzero(is_flat(softmax_of_rows(values, 1)))
+        values, label = rescale_as_vista(values), f"{label}, {VISTA}"
+    if softmax is not None:
+        values, label = softmax_of_rows(values, softmax), f"{label}, {SOFTMAX} {softmax:g}"
+    warnings = flat_warnings(table, flat)
+    return Table(values.astype(np.float32), table.rows, table.columns, label, warnings)
+
+
+def flat_warnings(table: Table, flat: np.ndarray) -> tuple[str, ...]:
+    """Warnings of prompts, by their numbers, that have the same value for all trajectories."""
+    if len(table.rows) == 1:
+        return ("there is only one trajectory, so all normalized values are 0",) * bool(len(flat))
+    warnings = [
+        f'"{printable(table.columns[i].name)}" has the same value for all trajectories'
+        for i in flat[:SHOWN]
+    ]
+    if len(flat) > SHOWN:
+        warnings.append(f"{len(flat) - SHOWN} more have the same value for all trajectories")
+    return tuple(warnings)
 
 
 def cosine_similarity(videos: np.ndarray, texts: np.ndarray) -> np.ndarray:
@@ -66,58 +155,38 @@ def unit(vectors: np.ndarray) -> np.ndarray:
 
 
 def is_flat(similarities: np.ndarray) -> np.ndarray:
-    """Which prompts have no spread over the trajectories, as float32 tells it. bool [P]"""
+    """Which prompts have the same value for all trajectories, within float32 precision. bool [P]"""
     similarities = np.asarray(similarities, np.float64)
     return similarities.std(0) <= np.finfo(np.float32).eps * np.abs(similarities).max(0)
 
 
 def standardize_prompts(similarities: np.ndarray) -> np.ndarray:
-    """Each prompt (column) brought to mean 0 and standard deviation 1 over all trajectories: what a
-    prompt gives to everything is taken out. [N, P] -> float32 [N, P]; a prompt with no spread gives
-    zeros."""
+    """Each prompt (column) shifted and scaled to mean 0 and standard deviation 1 over all
+    trajectories, which removes what a prompt gives to everything.
+
+    [N, P] -> float64 [N, P]; a prompt for which `is_flat` holds gives zeros.
+    """
     similarities, flat = np.asarray(similarities, np.float64), is_flat(similarities)
     centred, spread = similarities - similarities.mean(0), similarities.std(0)
-    return np.where(flat, 0, centred / np.where(flat, 1, spread)).astype(np.float32)
+    return np.where(flat, 0, centred / np.where(flat, 1, spread))
 
 
-def softmax(similarities: np.ndarray, temperature: float) -> np.ndarray:
-    """Softmax over the prompts of each trajectory. [N, P] -> float32 [N, P], rows add up to 1."""
+def softmax_of_rows(similarities: np.ndarray, temperature: float) -> np.ndarray:
+    """Softmax over the prompts of each trajectory. [N, P] -> float64 [N, P], rows add up to 1."""
     similarities = np.asarray(similarities, np.float64)
     with np.errstate(over="ignore"):  # a tiny temperature: all goes to the highest
         powers = np.exp((similarities - similarities.max(1, keepdims=True)) / temperature)
-    return (powers / powers.sum(1, keepdims=True)).astype(np.float32)
+    return powers / powers.sum(1, keepdims=True)
 
 
 def rescale_as_vista(similarities: np.ndarray) -> np.ndarray:
-    """What ViSTa (Wybitul et al., 2024) does before it predicts: softmax over the prompts of each
-    video at temperature 1, then each prompt to mean 0 and standard deviation 1. -> [N, P]"""
-    return standardize_prompts(softmax(similarities, 1))
+    """What ViSTa (Wybitul et al., 2024) does before it predicts, as its `evaluation/` does it:
+    softmax over the prompts of each video without a temperature, then each prompt less its mean
+    over the videos, divided by its sample standard deviation (n - 1) plus 1e-6.
 
-
-def group_statistics(
-    similarities: np.ndarray, row_groups: np.ndarray, column_groups: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean, standard deviation and count over the pairs of each row group with each column group.
-
-    similarities: [N, P]; row_groups: int [N] and column_groups: int [P], which group each belongs
-    to, from 0 up. Returns three arrays [R, C]: float64, float64, int64.
+    [N, P] -> float64 [N, P]. For a single video, where ViSTa's result is null, zeros.
     """
-    rows, columns = membership(row_groups), membership(column_groups)  # [N, R], [P, C]
-    similarities = np.asarray(similarities, np.float64)
-    counts = np.outer(rows.sum(0), columns.sum(0))
-    means = rows.T @ similarities @ columns / counts
-    apart = similarities - means[row_groups][:, column_groups]
-    return means, np.sqrt(rows.T @ apart**2 @ columns / counts), counts.astype(np.int64)
-
-
-def number_groups(groups: list[str | None]) -> tuple[list[str | None], np.ndarray]:
-    """The names of groups in the order of their first entries, and of each entry the number of its
-    group, int64 [N]."""
-    numbers = {name: i for i, name in enumerate(dict.fromkeys(groups))}
-    return list(numbers), np.array([numbers[name] for name in groups], np.int64)
-
-
-def membership(groups: np.ndarray) -> np.ndarray:
-    """int [N], each from 0 up -> float64 [N, G], 1 where an entry belongs to a group."""
-    groups = np.asarray(groups)
-    return (groups[:, None] == np.arange(groups.max() + 1)).astype(np.float64)
+    shares = softmax_of_rows(similarities, 1)
+    if len(shares) == 1:
+        return np.zeros_like(shares)
+    return (shares - shares.mean(0)) / (shares.std(0, ddof=1) + 1e-6)

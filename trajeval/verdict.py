@@ -1,4 +1,7 @@
-"""From labelled similarities to what is said of them: metrics.json, a table and one sentence."""
+"""The verdict on labelled similarities: metrics.json, a table for the terminal, one sentence."""
+
+from collections import Counter
+from difflib import get_close_matches
 
 import numpy as np
 
@@ -14,10 +17,12 @@ from trajeval.metrics import (
     sensitivity,
     wrong_scores,
 )
-from trajeval.similarity import membership, number_groups
+from trajeval.table import Table, group_scores, groups_of, has_groups
+from trajeval.terminal import SHOWN, printable
 
 SEED = 0
-NAMES = {  # of the figures on the terminal; metrics.json has all
+WIDTH = 40  # of a name in the terminal's table
+TITLES = {  # of the metrics on the terminal; metrics.json has all
     "top1": "top-1 accuracy",
     "top3": "top-3 accuracy",
     "macro_f1": "macro F1",
@@ -27,69 +32,107 @@ NAMES = {  # of the figures on the terminal; metrics.json has all
 }
 
 
-def judge(
-    similarities: np.ndarray,
-    trajectories: list[str],
-    trajectory_groups: list[str],
-    prompts: list[str],
-    prompt_groups: list[str],
-    model_name: str,
-) -> dict | None:
-    """What metrics.json holds, or None if there is nothing to judge: no trajectory group bears a
-    prompt group's name, or there is one prompt group only.
+def judge(table: Table, model_name: str) -> dict | None:
+    """The content of metrics.json, or None if there is nothing to judge: no trajectory group has
+    the name of a prompt group, or there is only one prompt group.
 
-    similarities: float [N, P]; the groups of its rows and columns, by name. A trajectory's score
-    for a prompt group is the mean over the group's prompts.
+    A trajectory's score for a prompt group is that of `table.group_scores`; its label is the prompt
+    group with the name of its own group. `not_judged` has the groups of trajectories without one.
     """
-    names, columns = number_groups(prompt_groups)
-    if len(names) < 2 or not set(names) & set(trajectory_groups):
+    if not (has_groups(table.rows) and has_groups(table.columns)):
         return None
-    rows, labels = labelled_rows(trajectory_groups, names)
-    labelled = np.asarray(similarities, np.float64)[rows]
-    scores = scores_of(labelled, columns)  # [n, G]
-    areas = auc(labelled, columns, labels)  # [P]
-    best_wrong, apart = wrong_scores(scores, labels).argmax(1), margins(scores, labels)
+    groups, columns = groups_of(table.columns)
+    names = [group.name for group in groups]
+    rows, labels = labelled_rows(table, names)
+    if len(names) < 2 or not len(rows):
+        return None
+    labelled = table.take(rows)
+    scores = group_scores(labelled)  # [n, G]
+    areas = auc(np.asarray(labelled.values, np.float64), columns, labels)  # [P]
     found = {
         "n_trajectories": len(rows),
-        "n_unlabelled": len(trajectories) - len(rows),
+        "n_unlabelled": len(table.rows) - len(rows),
+        "not_judged": not_judged(table),
         "prompt_groups": names,
         "bootstrap": {"resamples": N_RESAMPLES, "seed": SEED},
-        "figures": measure(scores, labels, SEED),
+        "metrics": measure(scores, labels, SEED),
         "behaviours": behaviours(scores, labels, names, SEED),
-        "margins": [
-            {
-                "trajectory": trajectories[rows[i]],
-                "behaviour": names[labels[i]],
-                "margin": float(apart[i]),
-                "best_wrong": names[best_wrong[i]],
-            }
-            for i in np.argsort(apart, kind="stable")
-        ],
+        "margins": smallest_margins(labelled, scores, labels, names),
         "prompts": [
             {"prompt": prompt, "group": group, "auc": None if np.isnan(area) else float(area)}
-            for prompt, group, area in zip(prompts, prompt_groups, areas)
+            for (prompt, group), area in zip(table.columns, areas)
         ],
-        "sensitivity": sensitivity(areas, columns, prompts, names),
+        "sensitivity": sensitivity(areas, columns, [c.name for c in table.columns], names),
         "confusion": confusion(scores, labels).tolist(),
     }
     return found | {"sentence": sentence(found["behaviours"], model_name)}
 
 
-def labelled_rows(trajectory_groups: list, names: list[str]) -> tuple[list[int], np.ndarray]:
-    """Which trajectories bear a prompt group's name, and which of the names, int [n]."""
-    rows = [i for i, group in enumerate(trajectory_groups) if group in names]
-    return rows, np.array([names.index(trajectory_groups[i]) for i in rows])
+def labelled_rows(table: Table, names: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    """The rows whose group has one of the names, and which name that is. Two int64 [n]."""
+    numbers = {name: i for i, name in enumerate(names)}
+    labels = np.array([numbers.get(row.group, -1) for row in table.rows], np.int64)
+    return np.flatnonzero(labels >= 0), labels[labels >= 0]
 
 
-def scores_of(similarities: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """The mean over each group's prompts. [N, P], columns' groups int [P] -> float64 [N, G].
-    Rounded, so that scores which are equal but for the order of a sum are equal."""
-    of_group = membership(columns)
-    return np.round(np.asarray(similarities, np.float64) @ (of_group / of_group.sum(0)), 12)
+def smallest_margins(labelled, scores, labels, names) -> list[dict]:
+    """By how much each trajectory's right group scores above the best wrong one, lowest first."""
+    best_wrong, apart = wrong_scores(scores, labels).argmax(1), margins(scores, labels)
+    return [
+        {
+            "trajectory": labelled.rows[i].name,
+            "behaviour": names[labels[i]],
+            "margin": float(apart[i]),
+            "best_wrong": names[best_wrong[i]],
+        }
+        for i in np.argsort(apart, kind="stable")
+    ]
+
+
+def not_judged(table: Table) -> list[dict]:
+    """The groups of trajectories without a prompt group of their name: `group`, `count`, and
+    `similar`, a prompt group whose name is almost the same, or None (looked for as far as the
+    terminal shows it: it takes time)."""
+    if not (has_groups(table.rows) and has_groups(table.columns)):
+        return []
+    names = {column.group: None for column in table.columns} | {None: None}
+    folded = {name.casefold(): name for name in reversed(names) if name}
+    missing = Counter(row.group for row in table.rows if row.group not in names)
+    found = []
+    for i, (group, count) in enumerate(missing.items()):
+        close = get_close_matches(group.casefold(), folded, 1) if i < SHOWN else []
+        similar = folded[close[0]] if close else None
+        found.append({"group": group, "count": count, "similar": similar})
+    return found
+
+
+def summary(table: Table, verdict: dict | None) -> list[str]:
+    """The lines for the terminal: the verdict, or why there is none although both lists have
+    groups."""
+    if verdict:
+        return as_text(verdict).splitlines()
+    lines = describe_not_judged(not_judged(table))
+    if has_groups(table.rows) and len({column.group for column in table.columns} - {None}) == 1:
+        lines.append("not judged: a verdict needs two groups of prompts or more")
+    return lines
+
+
+def describe_not_judged(groups: list[dict]) -> list[str]:
+    """A line for each group, as `not_judged` gives them; of many, the first and a count."""
+    lines = []
+    for group in groups[:SHOWN]:
+        count = f"{group['count']} trajector{'y' if group['count'] == 1 else 'ies'}"
+        line = f'not judged: "{printable(group["group"])}" ({count}): no prompts of that name'
+        if group["similar"]:
+            line += f'; did you mean "{printable(group["similar"])}"?'
+        lines.append(line)
+    if len(groups) > SHOWN:
+        lines.append(f"not judged: {len(groups) - SHOWN} more groups without prompts of their name")
+    return lines
 
 
 def sentence(found: list[dict], model_name: str) -> str:
-    """The verdict in one sentence; `found` as metrics.behaviours gives it."""
+    """The verdict in one sentence; `found` is a result of metrics.behaviours."""
     if len(found) < 2:
         only = found[0]["name"]
         return f'{model_name}: only "{only}" has trajectories, so there is nothing to tell apart.'
@@ -105,29 +148,45 @@ def sentence(found: list[dict], model_name: str) -> str:
     return f"{text}, AUC {worst['auc']:.2f}."
 
 
-def table(found: dict) -> str:
-    """The most important of metrics.json, for the terminal."""
-    lines = [f"{'':34}value   95 % interval   chance  commonest"]
-    for name, title in NAMES.items():
-        figure = found["figures"][name]
+def as_text(verdict: dict) -> str:
+    """The most important parts of metrics.json, for the terminal."""
+    lines = [f"{'':34}value   95 % interval   chance  majority baseline"]
+    for name, title in TITLES.items():
+        metric = verdict["metrics"][name]
         lines.append(
-            f"{title:34}{figure['value']:5.2f}   {figure['low']:4.2f} to {figure['high']:4.2f}   "
-            f"   {figure['chance']:4.2f}       {figure['commonest']:4.2f}"
+            f"{title:34}{metric['value']:5.2f}   {metric['low']:4.2f} to {metric['high']:4.2f}   "
+            f"   {metric['chance']:4.2f}    {metric['majority']:4.2f}"
         )
-    width = max(len("behaviour"), *(len(behaviour["name"]) for behaviour in found["behaviours"]))
-    width = min(width, 40)
-    lines += ["", f"{'behaviour':{width}}  right          95 % interval   AUC   taken for"]
-    for behaviour in found["behaviours"]:
+    lines += ["", *behaviour_lines(verdict["behaviours"])]
+    small = [group["name"] for group in verdict["behaviours"] if group["count"] < MIN_COUNT]
+    if small:
+        which = ", ".join(printable(name, WIDTH) for name in small)
+        if len(small) == len(verdict["behaviours"]):
+            which = "every behaviour"
+        lines += [
+            "",
+            f"fewer than {MIN_COUNT} trajectories, so the interval is unreliable: {which}",
+        ]
+    if missing := describe_not_judged(verdict["not_judged"]):
+        lines += ["", *missing]
+    return "\n".join([*lines, "", printable(verdict["sentence"], 400)])
+
+
+def behaviour_lines(found: list[dict]) -> list[str]:
+    """A line for each behaviour, below a header; `found` is a result of metrics.behaviours."""
+    names = [printable(behaviour["name"], WIDTH) for behaviour in found]
+    width = max(len("behaviour"), *map(len, names))
+    lines = [f"{'behaviour':{width}}  correct        95 % interval   AUC   taken for"]
+    for name, behaviour in zip(names, found):
         accuracy, count = behaviour["accuracy"], behaviour["count"]
-        right = f"{round(accuracy['value'] * count)} of {count}"
+        correct = f"{round(accuracy['value'] * count)} of {count}"
         area = "   -" if behaviour["auc"] is None else f"{behaviour['auc']:4.2f}"
-        others = ", ".join(f"{other['name']} {other['count']}" for other in behaviour["taken_for"])
+        others = ", ".join(
+            f"{printable(other['name'], WIDTH)} {other['count']}"
+            for other in behaviour["taken_for"]
+        )
         lines.append(
-            f"{behaviour['name'][:width]:{width}}  {right:13}  "
+            f"{name:{width}}  {correct:13}  "
             f"{accuracy['low']:4.2f} to {accuracy['high']:4.2f}    {area}  {others}".rstrip()
         )
-    small = [group["name"] for group in found["behaviours"] if group["count"] < MIN_COUNT]
-    if small:
-        which = "every behaviour" if len(small) == len(found["behaviours"]) else ", ".join(small)
-        lines += ["", f"fewer than {MIN_COUNT} trajectories, so the interval says little: {which}"]
-    return "\n".join([*lines, "", found["sentence"]])
+    return lines
