@@ -21,20 +21,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from clip_loading import (
-    FOLDER,
-    HUB,
-    Loaded,
-    hashes,
-    load_network,
-    wrong_names,
-)
+from clip_loading import FOLDER, HUB, Loaded, files_of, load_network, wrong_names
 from trajeval import readings
 from trajeval.evaluator import main
 from trajeval.files import check_unchanged
 from trajeval.model import Model
 from trajeval.options import Option, path
 from trajeval.terminal import UserError, answer
+from trajeval.weights import sha256
 
 MODEL, PRETRAINED = "ViT-B-32", "laion2b_s34b_b79k"
 VERSION = 2  # to be raised when other facts of a model are kept
@@ -126,7 +120,8 @@ class ClipModel(Model):
     def hashes(self, weights: str | Path) -> dict[str, str]:
         """The model's files and their hashes; none if one is missing."""
         try:
-            return hashes(self.model, weights, self.cache)
+            files = files_of(self.model, weights)
+            return {path: sha256(path, cache=self.cache) for path in files}
         except (OSError, UserError):
             return {}
 
@@ -142,7 +137,7 @@ class ClipModel(Model):
     def preparation(self) -> dict:
         return self.facts["preparation"]
 
-    @property
+    @cached_property
     def architecture(self) -> list:
         return [self.model, self.pretrained, sorted(set(self.facts["files"].values()))]
 

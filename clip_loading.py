@@ -9,22 +9,18 @@ import logging
 import os
 import re
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
-from trajeval.cache import Cache
 from trajeval.download import by_hand, from_hub, hub_by_hand
 from trajeval.files import stamps
 from trajeval.terminal import UserError, printable
-from trajeval.weights import check_finite, check_weights, read, sha256
-
-if TYPE_CHECKING:
-    import torch
+from trajeval.weights import check_finite, check_weights, read
 
 HUB, FOLDER = "hf-hub:", "local-dir:"
 CONFIG = "open_clip_config.json"
@@ -39,10 +35,10 @@ PREFERRED = (  # by open_clip, where a folder has several files of weights
 
 class Loaded(NamedTuple):
     """A network on the CPU in float32, its tokenizer, the file of its weights, and the stamps that
-    its files had before they were loaded."""
+    the files had before they were loaded."""
 
-    network: "torch.nn.Module"
-    tokenizer: Callable
+    network: Any
+    tokenizer: Any
     path: Path
     stamps: dict
 
@@ -65,7 +61,10 @@ def wrong_names(model: str, pretrained: str | None) -> list[str]:
             )
         return problems
     # open_clip keeps its models as files, whose names are much quicker to read
-    configs = Path(find_spec("open_clip").origin).with_name("model_configs")
+    spec = find_spec("open_clip")
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError("No module named 'open_clip'", name="open_clip")
+    configs = Path(spec.origin).with_name("model_configs")
     models = sorted(file.stem for file in configs.glob("*.json"))
     if model.replace("/", "-") not in models:
         return [
@@ -135,20 +134,18 @@ def is_size(value) -> bool:
     return len(sides) in (1, 2) and all(type(n) is int and 0 < n <= 10_000 for n in sides)
 
 
+def one_of(*names: str):
+    return lambda value: value in names, " or ".join(names)
+
+
 PREPROCESS = {  # key -> whether a value is right, and what it must be
     "mean": (lambda value: are_numbers(value, float("-inf")), "three numbers"),
     "std": (lambda value: are_numbers(value, 0), "three numbers above 0"),
     "size": (is_size, "a number of pixels, or height and width"),
-    "interpolation": (
-        lambda value: value in ("bicubic", "bilinear", "random"),
-        "bicubic, bilinear or random",
-    ),
-    "resize_mode": (
-        lambda value: value in ("shortest", "longest", "squash"),
-        "shortest, longest or squash",
-    ),
+    "interpolation": one_of("bicubic", "bilinear", "random"),
+    "resize_mode": one_of("shortest", "longest", "squash"),
     "fill_color": (lambda value: type(value) is int and 0 <= value <= 255, "0 to 255"),
-    "mode": (lambda value: value == "RGB", "RGB"),
+    "mode": one_of("RGB"),
 }
 
 
@@ -182,11 +179,6 @@ def nearest(name: str, names: list[str]) -> str:
 # --- files
 
 
-def hashes(model: str, weights: str | Path, cache: Cache) -> dict[str, str]:
-    """The SHA-256 of each file that a model is made of. Raises UserError, OSError."""
-    return {path: sha256(path, cache=cache) for path in files_of(model, weights)}
-
-
 def files_of(model: str, weights: str | Path) -> list[str]:
     """The files that a model is made of, given the file of its weights."""
     files = {str(weights)}
@@ -209,6 +201,7 @@ def find_weights(model: str, pretrained: str | None) -> tuple[Path, dict]:
         return Path(from_hub(get, name, what=f"the weights of {name}")), {}
     if model.startswith(FOLDER):
         return weights_in(Path(model.removeprefix(FOLDER)))[0], {}
+    assert pretrained is not None  # or wrong_names has a message
     if is_path(pretrained):
         return Path(pretrained), {}
     name = model.replace("/", "-")
@@ -249,7 +242,7 @@ def load_network(model: str, pretrained: str | None) -> Loaded:
     get_tokenizer = partial(open_clip.get_tokenizer, **no_code(model))
     with quiet():
         try:
-            network = open_clip.create_model(
+            network: Any = open_clip.create_model(
                 model,
                 load_weights=False,
                 pretrained_text=False,
@@ -290,8 +283,8 @@ def reason(error: Exception) -> str:
 
 
 def no_code(model: str) -> dict[str, Any]:
-    """Keeps transformers from running code that lies beside a model, which the model's own files
-    may ask for, and from asking whether it may. Returns the arguments that tell a tokenizer of
+    """Keeps transformers from running code beside a model, as the model's own files may ask for,
+    and from waiting for the user's permission. Returns the arguments that tell a tokenizer of
     transformers so, none for another."""
     import open_clip
 
@@ -301,5 +294,5 @@ def no_code(model: str) -> dict[str, Any]:
         return {}
     from transformers import dynamic_module_utils
 
-    dynamic_module_utils.TIME_OUT_REMOTE_CODE = 0  # seconds that an answer is waited for
+    dynamic_module_utils.TIME_OUT_REMOTE_CODE = 0  # seconds  # ty: ignore[invalid-assignment]
     return {"trust_remote_code": False} if text_config.get("hf_tokenizer_name") else {}

@@ -23,7 +23,7 @@ class S3DInference(nn.Module):
         super().__init__()
         stem = network.conv1.conv1
         weight, bias = fold(stem, network.conv1.bn1)
-        self.conv1 = nn.Conv3d(stem.in_channels, stem.out_channels, stem.kernel_size, device="meta")
+        self.conv1 = nn.Conv3d(stem.in_channels, stem.out_channels, (2, 4, 4), device="meta")
         weight = (weight / 255).contiguous(memory_format=torch.channels_last_3d)
         self.conv1.weight, self.conv1.bias = nn.Parameter(weight), bias
         self.conv_2b, self.conv_2c = Convolutions(network.conv_2b), Convolutions(network.conv_2c)
@@ -157,7 +157,7 @@ def space_to_depth(frames: Tensor, dtype: torch.dtype) -> Tensor:
 def fold(conv: nn.Conv3d, norm: nn.BatchNorm3d) -> tuple[nn.Parameter, nn.Parameter]:
     """Weight and bias of the one convolution that equals conv followed by norm."""
     return fuse_conv_bn_weights(
-        *(conv.weight, conv.bias, norm.running_mean, norm.running_var),
+        *(conv.weight, conv.bias, norm.running_mean, norm.running_var),  # ty: ignore[invalid-argument-type]
         *(norm.eps, norm.weight, norm.bias),
     )
 
@@ -168,7 +168,8 @@ def in_two_dimensions(conv: nn.Conv3d, norm: nn.BatchNorm3d, without: int) -> nn
     weight, bias = fold(conv, norm)
     kernel, padding = list(conv.kernel_size), list(conv.padding)
     del kernel[without], padding[without]
-    flat = nn.Conv2d(conv.in_channels, conv.out_channels, kernel, padding=padding, device="meta")
+    sizes = conv.in_channels, conv.out_channels, kernel
+    flat = nn.Conv2d(*sizes, padding=padding, device="meta")  # ty: ignore[invalid-argument-type]
     weight = weight.squeeze(2 + without).contiguous(memory_format=torch.channels_last)
     flat.weight, flat.bias = nn.Parameter(weight), bias
     return flat

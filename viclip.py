@@ -17,8 +17,10 @@ The two embeddings are compared by their cosine.
 """
 
 from functools import cache
-from importlib.util import find_spec, module_from_spec, spec_from_file_location
+from importlib.machinery import SourceFileLoader
+from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 from typing import NamedTuple
 
 import torch
@@ -189,10 +191,12 @@ def tokenize(sentences: list[str], context: int = CONTEXT) -> Tensor:
 def _tokenizer():
     """open_clip's tokenizer, with CLIP's own spelling of the two special tokens."""
     # The file alone: importing the package takes far longer than importing torch.
-    path = Path(find_spec("open_clip").origin).with_name("tokenizer.py")
-    spec = spec_from_file_location("open_clip_tokenizer", path)
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
+    spec = find_spec("open_clip")
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError("No module named 'open_clip'", name="open_clip")
+    module = ModuleType("open_clip_tokenizer")
+    module.__file__ = str(Path(spec.origin).with_name("tokenizer.py"))
+    SourceFileLoader(module.__name__, module.__file__).exec_module(module)
     tokenizer = module.SimpleTokenizer()
     clean = tokenizer.clean_fn
 

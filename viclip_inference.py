@@ -14,9 +14,9 @@ class SiluMLP(nn.Module):
     def __init__(self, mlp: MLP):
         super().__init__()
         self.c_fc, self.c_proj = mlp.c_fc, mlp.c_proj
-        self.c_fc.weight *= 1.702
-        self.c_fc.bias *= 1.702
-        self.c_proj.weight /= 1.702
+        self.c_fc.weight.mul_(1.702)
+        self.c_fc.bias.mul_(1.702)
+        self.c_proj.weight.div_(1.702)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.c_proj(F.silu(self.c_fc(x), inplace=True))
@@ -28,7 +28,7 @@ def arrange(encoder: VisionEncoder, dtype: torch.dtype, device: str) -> VisionEn
     matrices are converted to it once instead of for every batch. Weights are not copied, as they
     may take much of the memory."""
     for block in encoder.transformer.resblocks:
-        block.mlp = SiluMLP(block.mlp)
+        block.mlp = SiluMLP(block.mlp)  # ty: ignore[invalid-argument-type]
     if dtype != torch.float32:
         for name, value in encoder.named_parameters():
             if value.ndim > 1 and "embedding" not in name:

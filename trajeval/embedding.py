@@ -5,7 +5,7 @@ neither is.
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing, contextmanager
 from importlib.metadata import version
@@ -28,39 +28,36 @@ PROMPT_BATCH = 256
 class Embedded(NamedTuple):
     """One video's embedding, float32 [D], and what videos.Clip says of its frames.
 
-    content: the BLAKE2b hash of the file, in hexadecimal digits; None if it changed meanwhile.
-    kept: whether it came from the cache.
-    """
+    content: the file's BLAKE2b hash in hexadecimal, None if it changed meanwhile. kept: whether it
+    came from the cache."""
 
     embedding: np.ndarray
     indices: list[int]
     length: int
     size: list[int]
+    fps: float | None
     warning: str | None
     content: str | None = None
     kept: bool = False
 
 
-# What the cache keeps of it: the content is part of the key.
-KEPT = {
-    name: kind for name, kind in Embedded.__annotations__.items() if name not in ("content", "kept")
-}
+# The fields that the cache keeps: the content is part of the key.
+KEPT = dict(list(Embedded.__annotations__.items())[:-2])
 
 
 def embed_trajectories(
     model, paths: list[str | Path], batch_size: int | None = None, cache: Cache = NO_CACHE
-) -> Iterator[Embedded | Exception]:
+) -> Generator[Embedded | Exception, None, None]:
     """Yields, for each path in turn, the video's Embedded, or the videos.VideoError if it cannot be
     used. No more is in memory than the batches at work and the few videos decoded ahead of them.
     Closing the iterator ends its threads. Raises UserError."""
-    key = video_key(model)
     contents = [content_of(path, cache) for path in paths]
-    kept = [
-        content and cache.get("videos", key | {"content": content}, KEPT) for content in contents
-    ]
+    of_model = video_key(model)
+    keys = [of_model | {"content": content} for content in contents]
+    kept = [cache.get("videos", key, KEPT) if key["content"] else None for key in keys]
     missing = [path for path, entry in zip(paths, kept) if entry is None]
     with closing(embed_fresh(model, missing, batch_size)) as fresh:
-        for path, content, entry in zip(paths, contents, kept):
+        for path, content, key, entry in zip(paths, contents, keys, kept):
             if entry is not None:
                 yield Embedded(**entry, content=content, kept=True)
                 continue
@@ -68,7 +65,7 @@ def embed_trajectories(
             # The content that was hashed is what was decoded, if it is still the same after that.
             if isinstance(answer, Embedded) and content and content_of(path, cache) == content:
                 entry = {name: getattr(answer, name) for name in KEPT}
-                cache.put("videos", key | {"content": content}, entry)
+                cache.put("videos", key, entry)
                 answer = answer._replace(content=content)
             yield answer
 
@@ -81,18 +78,20 @@ def embed_prompts(
     key = model_key(model)
     keys = [key | {"prompt": prompt} for prompt in prompts]
     fields = {"embedding": np.ndarray, **Reading.__annotations__}
-    kept = [cache.get("prompts", key, fields) for key in keys]
-    missing = [i for i, entry in enumerate(kept) if entry is None]
+    kept = enumerate(cache.get("prompts", key, fields) for key in keys)
+    entries = {i: entry for i, entry in kept if entry is not None}
+    missing = [i for i in range(len(prompts)) if i not in entries]
     for start in range(0, len(missing), PROMPT_BATCH):
         part = missing[start : start + PROMPT_BATCH]
         texts = [prompts[i] for i in part]
         with room_for("the prompts", model.device), float32_products(model.device, "float32"):
             embeddings = model.embed_texts(texts)
         for i, embedding, reading in zip(part, embeddings, model.read_texts(texts)):
-            kept[i] = {"embedding": embedding, **reading._asdict()}
-            cache.put("prompts", keys[i], kept[i])
-    embeddings = np.stack([entry.pop("embedding") for entry in kept])
-    return embeddings, [Reading(**entry) for entry in kept]
+            entries[i] = {"embedding": embedding, **reading._asdict()}
+            cache.put("prompts", keys[i], entries[i])
+    found = [entries[i] for i in range(len(prompts))]
+    readings = [Reading(entry["tokens"], entry["unseen"]) for entry in found]
+    return np.stack([entry["embedding"] for entry in found]), readings
 
 
 def model_key(model) -> dict:
@@ -118,11 +117,11 @@ def video_key(model) -> dict:
 
 
 def content_of(path, cache) -> str | None:
-    """The hash of a file's content; None if the file cannot be read."""
+    """The hash of a file's content; None if it cannot be read, as reading the video will say."""
     try:
         return cache.digest(path, "blake2b")
     except (OSError, ValueError):
-        return None  # reading the video will say what is wrong with it
+        return None
 
 
 def infer(embed, *inputs) -> np.ndarray:
@@ -166,8 +165,8 @@ def shape_of(item):
 
 
 def threads_of(model, n_batches, n_threads) -> ThreadPoolExecutor:
-    """Threads for some batches at a time, each with its settings: how many cores it uses, and on
-    CUDA a stream of its own, so that the copies of one batch run beside the kernels of another."""
+    """Threads for some batches at a time, each set to use some cores, and on CUDA to have its own
+    stream, so that the copies of one batch run beside the kernels of another."""
     import torch
 
     def prepare():
@@ -211,8 +210,7 @@ def embed_alone(model, batch, size):
 
 
 def embed_batch(model, batch):
-    """What comes of some (path, clip) of one shape, or of some (path, VideoError); None if memory
-    ran out."""
+    """The answers for (path, clip)s of one shape, or (path, VideoError)s; None if out of memory."""
     if shape_of(batch[0]) is None:
         return [error for _, error in batch]
     try:
@@ -224,7 +222,7 @@ def embed_batch(model, batch):
 
 
 def embed_clips(model, batch):
-    """What comes of some (path, clip) of one shape."""
+    """The answers for (path, clip)s of one shape."""
     import torch
 
     from trajeval.videos import VideoError
@@ -244,12 +242,12 @@ def embed_clips(model, batch):
     for (path, clip), embedding in zip(batch, embeddings):
         if np.isfinite(embedding).all():
             indices, size = clip.indices.tolist(), list(clip.size)
-            answers.append(Embedded(embedding, indices, clip.length, size, clip.warning))
-        elif dtype == torch.float32:
-            answers.append(VideoError(f"{path}: its embedding has NaN or infinite values"))
-        else:
+            answers.append(Embedded(embedding, indices, clip.length, size, clip.fps, clip.warning))
+            continue
+        problem = "its embedding has NaN or infinite values"
+        if dtype != torch.float32:
             problem = f"overflowed in {model.precision}: use --precision float32"
-            answers.append(VideoError(f"{path}: {problem}"))
+        answers.append(VideoError(f"{path}: {problem}"))
     return answers
 
 
@@ -281,8 +279,10 @@ def normalized(frames, mean: tuple, std: tuple):
     import torch
 
     video = frames.movedim(4, 2).float() / 255
-    mean, std = (torch.tensor(values, device=video.device).view(3, 1, 1) for values in (mean, std))
-    return (video - mean) / std
+    shift, scale = (
+        torch.tensor(values, device=video.device).view(3, 1, 1) for values in (mean, std)
+    )
+    return (video - shift) / scale
 
 
 def similarity(model, paths: list[str | Path], prompts: list[str]) -> np.ndarray:
