@@ -20,13 +20,14 @@ from trajeval.terminal import (
 if __name__ == "__main__":
     exit_on_interrupt()
 
-import argparse
 from collections import Counter
 from pathlib import Path
 
-from trajeval.arguments import add_output_dir
+from trajeval.arguments import Parser, parse_options
+from trajeval.options import OUTPUT_DIR, Option
 from trajeval.results import as_csv, read_results, replace_files, wrong_folder, wrong_name
 
+OPTIONS = [Option("-e, --experiment-id", "NAME.png and NAME.csv", "NAME"), OUTPUT_DIR]
 NAMED = 3  # differences between two runs that are named; the rest are counted
 
 
@@ -40,8 +41,8 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def run(argv):
-    args = parse_arguments(argv)
-    runs = read_runs(args)
+    args, problems = parse_arguments(argv)
+    runs = read_runs(args, problems)
     names = unique_names(runs, args.results)
     picture, table = f"{args.experiment_id}.png", compare(runs, names)
     files = {
@@ -59,27 +60,23 @@ def run(argv):
 
 
 def parse_arguments(argv):
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument("results", nargs="+", help="folders of runs, two or more")
-    parser.add_argument("-e", "--experiment-id", metavar="NAME", help="NAME.png and NAME.csv")
-    add_output_dir(parser)
-    return parser.parse_args(argv)
-
-
-def read_runs(args):
-    """The results, all with their rows in the order of the first. Raises UserError with everything
-    that is wrong."""
-    runs, problems = [], []
+    """The arguments, and what is wrong with them."""
+    parser = Parser(__doc__)
+    parser.add_argument("results", nargs="*", help="folders of runs, two or more")
+    args, problems = parse_options(parser, OPTIONS, argv)
     if args.experiment_id is None:
         problems.append("-e NAME is missing: the name of the comparison")
-    else:
+    elif args.output_dir is not None:
         problems += wrong_places(args.output_dir, args.experiment_id)
     if len(args.results) < 2:
         problems.append("give two folders of results or more")
+    return args, problems
+
+
+def read_runs(args, problems):
+    """The results, all with their rows in the order of the first. Raises UserError with everything
+    that is wrong, with the arguments too."""
+    runs = []
     for folder in args.results:
         try:
             runs.append(read_results(folder))

@@ -65,7 +65,8 @@ def parse_options(
                 raise ValueError("takes a value")
             setattr(args, option.name, option.parse(text))
         except ValueError as error:
-            problems.append(f"{option.flag} {text if isinstance(text, str) else ''}: {error}")
+            given = text if text and isinstance(text, str) else "''"
+            problems.append(f"{option.flag} {given}: {error}")
     return args, problems
 
 
