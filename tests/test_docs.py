@@ -2,17 +2,22 @@
 
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from functools import cache
 
+import numpy as np
 import pytest
-from clip_evaluator import ClipModel
 from pages import PAGES, ROOT, rooms, scripts, sections, table
-from s3d_evaluator import S3DModel
-from viclip_evaluator import ViCLIPModel
+from runs import TRAJECTORIES
 
+import s3d_evaluator
+from clip_evaluator import ClipModel
+from s3d_evaluator import S3DModel
+from trajeval.evaluator import main
 from trajeval.options import shared_options
+from viclip_evaluator import ViCLIPModel
 
 MODELS = {"S3D": S3DModel, "ViCLIP": ViCLIPModel, "CLIP": ClipModel}
 OPTIONS = ROOT / "docs/options.md"
@@ -84,11 +89,12 @@ def options_of(script):
     return set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", done.stdout))
 
 
-@pytest.mark.parametrize("words", commands())
+@pytest.mark.parametrize("words", list(commands()))
 def test_a_command_only_uses_options_that_exist(words):
     script, *arguments = words
-    flags = {word.partition("=")[0] for word in arguments if word.startswith("-")}
-    assert flags <= options_of(script)
+    assert (ROOT / script).is_file()
+    if flags := {word.partition("=")[0] for word in arguments if word.startswith("-")}:
+        assert flags <= options_of(script)
 
 
 # --- links
@@ -108,7 +114,7 @@ def links():
                 yield pytest.param(page, link, id=f"{page.relative_to(ROOT)}: {link}")
 
 
-@pytest.mark.parametrize("page, link", links())
+@pytest.mark.parametrize("page, link", list(links()))
 def test_a_link_leads_somewhere(page, link):
     path, _, fragment = link.partition("#")
     target = page.parent / path if path else page
@@ -137,3 +143,38 @@ def test_design_lists_modules_in_the_order_of_imports():
         for line in re.findall(r"^ *from trajeval import (.*)", text, re.MULTILINE):
             imported += line.split(", ")
         assert not set(imported) & set(names[: i + 1]), name
+
+
+# --- Python
+
+
+def test_the_blocks_of_python_run_as_written(small_weights, tmp_path, monkeypatch):
+    """In a folder with weights, videos and results of the names that they use."""
+    monkeypatch.chdir(tmp_path)
+    checkpoints = tmp_path / "checkpoints"
+    checkpoints.mkdir()
+    shutil.copy(small_weights / "weights.pth", checkpoints / "s3d_howto100m.pth")
+    shutil.copy(small_weights / "s3d_dict.npy", checkpoints)
+    monkeypatch.setattr(
+        *(s3d_evaluator, "PUBLISHED_BYTES"),
+        {path.name: path.stat().st_size for path in checkpoints.iterdir()},
+    )
+    for video, name in zip(TRAJECTORIES, "ab"):
+        shutil.copy(video, f"{name}.mp4")
+    (tmp_path / "t.txt").write_text("a.mp4\nb.mp4\n")
+    (tmp_path / "p.txt").write_text("open door\ncut tomato\n")
+    run = ["-t", "t.txt", "-p", "p.txt", "-e", "mine", "--n-frames", "2"]
+    assert main(S3DModel, "", run) == 0
+    blocks = [block for page in PAGES for block in python_blocks(page)]
+    for block in blocks:
+        names = {}
+        exec(block, names)
+        for value in names.values():
+            if isinstance(value, np.ndarray):
+                assert np.isfinite(value).all()
+    assert len(blocks) >= 4
+
+
+def python_blocks(page):
+    text = page.read_text(encoding="utf-8") if page.exists() else ""
+    return re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)

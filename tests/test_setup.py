@@ -33,14 +33,3 @@ def test_ci_runs_the_readmes_test_command():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert "uv run pytest\n" in readme
     assert (ROOT / ".ci/run").read_text().splitlines()[-1] == "uv run pytest"
-
-
-def test_every_option_is_in_the_readme():
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    for file in (
-        ROOT / "trajeval/arguments.py",
-        *ROOT.glob("*_evaluator.py"),
-        *ROOT.glob("*_vista.py"),
-    ):
-        for option in re.findall(r'"(--[a-z-]+)"', file.read_text()):
-            assert f"`{option}" in readme or f"{option} " in readme, option

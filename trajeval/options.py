@@ -145,7 +145,11 @@ def shared_options(model_class) -> list[Option]:
             "2",
         ),
         Option("--no-cache", "compute everything and keep nothing"),
-        Option("--max-per-group", "use the first N of each trajectory group", "N", whole(1, 10**9)),
+        Option(
+            *("--max-per-group", "use the first N of each trajectory group", "N"),
+            whole(1, 10**9),
+            shown="all",
+        ),
         Option(
             "--similarity",
             f"cosine; or, with prompts in a group [{BASELINE}], projection or goal-baseline, which "
@@ -163,8 +167,7 @@ def shared_options(model_class) -> list[Option]:
         ),
         Option(
             "--normalize",
-            "prompt: standardize each prompt over the trajectories; vista: the same after a "
-            "softmax over the prompts, as ViSTa does",
+            "prompt: standardize each prompt over the trajectories; vista: rescale as ViSTa does",
             "HOW",
             choice("prompt", "vista"),
             shown="off",
