@@ -270,7 +270,7 @@ def test_prompts_that_are_cut_are_named(folders):
     clip = ClipModel.load(f"local-dir:{folders['clip']}", device="cpu")
     siglip = ClipModel.load(f"local-dir:{folders['siglip']}", device="cpu")
     prompt = "a cheetah is running " * 4
-    cut = "longer than the network's {} tokens, cut off: {}"
+    cut = "longer than the model's {} tokens; cut off: {}"
     (reading,) = clip.read_texts([prompt])
     assert reading.unseen == [cut.format(16, "is running")] and len(reading.tokens) == 16
     (reading,) = siglip.read_texts([prompt])

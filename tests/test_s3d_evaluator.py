@@ -68,7 +68,7 @@ def test_frames_are_scaled_to_what_the_network_takes(model):
     frames = torch.tensor([0, 51, 255], dtype=torch.uint8).expand(1, 4, 200, 200, 3)
     video = torch.tensor([0, 0.2, 1]).view(1, 3, 1, 1, 1).expand(1, 3, 4, 200, 200)
     with torch.inference_mode():
-        ours, plain = model.embed_videos(frames), model.network(video)["video_embedding"]
+        ours, plain = model.embed_clips(frames), model.network(video)["video_embedding"]
     assert ours.dtype == torch.float32
     assert ours.numpy() == pytest.approx(plain.numpy(), abs=1e-4 * plain.abs().max().item())
 
@@ -90,7 +90,7 @@ def test_halves_are_what_the_network_gets(small_weights, clip_paths):
     frames = torch.from_numpy(read_clip(clip_paths[0], 4, "half").frames)[None]
     video = half(frames).permute(0, 4, 1, 2, 3) / 255
     with torch.inference_mode():
-        ours, plain = model.embed_videos(frames), model.network(video)["video_embedding"]
+        ours, plain = model.embed_clips(frames), model.network(video)["video_embedding"]
     assert ours.numpy() == pytest.approx(plain.numpy(), abs=1e-4 * plain.abs().max().item())
 
 
@@ -113,14 +113,14 @@ def test_what_the_network_will_not_see(model):
     readings = model.read_texts(prompts)
     assert [reading.unseen for reading in readings] == [
         [],
-        ["words that the dictionary lacks, left out: zzz"],
+        ["ignored, as not in the dictionary: zzz"],
         [],
-        ["the dictionary has none of its words, so it says nothing"],
-        ["only its first 16 words count, cut off: dog dog"],
+        ["none of its words is in the dictionary: its scores mean nothing"],
+        ["only its first 16 words are used; cut off: dog dog"],
     ]
     messages = warnings(prompts, readings)
     assert [len(m) for m in messages] == [0, 1, 1, 1, 1]
-    assert messages[2] == ['the same to the network as "open door"']
+    assert messages[2] == ['indistinguishable to the model from "open door"']
 
 
 def test_the_warning_of_same_words_is_true(model):
@@ -168,14 +168,14 @@ def raiser(error):
 
 
 def test_wrong_files_are_told_of_when_they_are_asked(small_weights, tmp_path):
-    """Files that are not there, at once: they have no hash."""
+    """Missing files when they are hashed."""
     torch.save({"fc.weight": torch.zeros(512, 1024)}, tmp_path / "w.pth")
     model = S3DModel(tmp_path / "w.pth", small_weights / "s3d_dict.npy", device="cpu")
     for _ in range(2):
         with pytest.raises(UserError, match=r"w\.pth does not fit S3D"):
             _ = model.video_network
     with pytest.raises(UserError, match=r"none\.pth does not exist"):
-        S3DModel(tmp_path / "none.pth", device="cpu")
+        _ = S3DModel(tmp_path / "none.pth", device="cpu").weights
 
 
 def test_text_and_video_networks_leave_each_other_alone(small_weights, clip_paths):
@@ -275,7 +275,7 @@ def server(tmp_path, monkeypatch, small_weights, clip_paths):
     Path("p.txt").write_text("open door\n")
     shutil.copy(small_weights / "weights.pth", published / "s3d_howto100m.pth")
     shutil.copy(small_weights / "s3d_dict.npy", published / "s3d_dict.npy")
-    sizes = {Path("checkpoints", f.name): f.stat().st_size for f in published.iterdir()}
+    sizes = {f.name: f.stat().st_size for f in published.iterdir()}
     monkeypatch.setattr(s3d_evaluator, "PUBLISHED_BYTES", sizes)
     monkeypatch.setenv("no_proxy", "*")
     httpd = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=published))
@@ -395,8 +395,7 @@ def test_demo_weights_are_the_published_network():
 
 
 def demo_weights():
-    names = {"checkpoint_path": "model_checkpoint_path", "dict_path": "dict_path"}
-    return {name: ROOT / s3d_evaluator.DEMO[key] for name, key in names.items()}
+    return {name: ROOT / s3d_evaluator.DEMO[name] for name in ("model_checkpoint_path", "dict_path")}
 
 
 def test_demo_with_lists_of_ones_own(clip_paths, tmp_path):

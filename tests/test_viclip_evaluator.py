@@ -97,7 +97,7 @@ def test_a_second_run_needs_neither_torch_nor_a_decoder(project, viclip_weights)
     done = evaluate(*small(viclip_weights), **shadow)
     assert (done.returncode, done.stdout) == (0, "out/exp.png\n"), done.stderr
     assert Path("out/exp/similarities.csv").read_bytes() == before
-    assert "longer than the network's 32 tokens, cut off: " in done.stderr
+    assert "longer than the model's 32 tokens; cut off: " in done.stderr
     done = evaluate(*small(viclip_weights), "--no-cache", **shadow)
     assert "torch was imported" in done.stderr
 
@@ -114,7 +114,7 @@ def test_prompts_that_are_cut_are_named(project, viclip_weights, capsys):
     assert evaluate_here(*small(viclip_weights)) == 0
     said = capsys.readouterr().err
     assert "warning: prompts.txt:2: " in said
-    assert f"longer than the network's 32 tokens, cut off: {'very ' * 10}fast dog" in said
+    assert f"longer than the model's 32 tokens; cut off: {'very ' * 10}fast dog" in said
 
 
 def test_everything_wrong_is_named_before_torch(project):
@@ -142,7 +142,7 @@ def test_help_imports_nothing_heavy(project):
 
 
 def test_weights_that_do_not_fit(viclip_weights, tmp_path):
-    with pytest.raises(UserError, match="holds ViCLIP-B/16: give --model-size b"):
+    with pytest.raises(UserError, match="holds ViCLIP-B/16: use --model-size b"):
         ViCLIPModel.load(viclip_weights)
     with pytest.raises(UserError, match="trained with 8 frames, and --n-frames asks for 4"):
         ViCLIPModel.load(viclip_weights, "b", n_frames=4)

@@ -47,7 +47,11 @@ def parse_options(
             kinds |= {"nargs": "?", "const": option.optional}
         parser.add_argument(*option.flags.split(", "), **kinds)
     args, unknown = parser.parse_known_args(argv)
-    problems = [unknown_argument(text, parser) for text in unknown]
+    problems = [
+        unknown_argument(text, parser)
+        for before, text in zip(["", *unknown], unknown)
+        if text.startswith("-") or not before.startswith("-")  # else the value of an unknown option
+    ]
     for option in options:
         text = getattr(args, option.name)
         if option.metavar is None:
@@ -94,12 +98,15 @@ def check_inputs(
     trajectories, wrong_trajectories = read_or_problems(
         args.trajectories_path, read_trajectories, "-t FILE: trajectories"
     )
-    problems += first_few(wrong_prompts, "problems in the prompt list", args.verbose)
-    problems += first_few(wrong_trajectories, "problems in the trajectory list", args.verbose)
     problems += check_groups(args, prompts, trajectories)
-    if problems:
-        n = len(problems)
-        raise UserError(*problems, f"{plural(n, 'problem')} found; nothing was run")
+    n = len(problems) + len(wrong_prompts) + len(wrong_trajectories)
+    if n:
+        raise UserError(
+            *problems,
+            *first_few(wrong_prompts, "problems in the prompt list", args.verbose),
+            *first_few(wrong_trajectories, "problems in the trajectory list", args.verbose),
+            f"{plural(n, 'problem')} found; nothing was run",
+        )
     if args.max_per_group:
         trajectories = first_of_groups(trajectories, args.max_per_group)
     return args, prompts, trajectories

@@ -2,10 +2,12 @@
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
+
+from trajeval.terminal import UserError, printable
 
 
 @contextmanager
@@ -50,6 +52,30 @@ def stamp(file: BinaryIO | str | Path) -> dict[str, int]:
         "ctime_ns": found.st_ctime_ns,
         "inode": found.st_ino,
     }
+
+
+def stamps(paths: Iterable[str | Path]) -> dict[str, dict[str, int] | None]:
+    """The stamp of each file by its path, None for a missing one. Take it before hashing files,
+    and pass it to check_unchanged once they are loaded."""
+    return {str(path): _stamp_or_none(path) for path in paths}
+
+
+def check_unchanged(before: dict[str, dict[str, int] | None]) -> None:
+    """Raises UserError if any of the files changed since `before = stamps(paths)`: what was loaded
+    may then differ from what was hashed."""
+    for path, found in before.items():
+        if _stamp_or_none(path) != found:
+            raise UserError(
+                f"{printable(path)} changed while it was being loaded: run again once it is "
+                "completely written"
+            )
+
+
+def _stamp_or_none(path):
+    try:
+        return stamp(path)
+    except OSError:
+        return None
 
 
 def project_folder() -> Path | None:

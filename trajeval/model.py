@@ -2,14 +2,18 @@
 
 import inspect
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from trajeval.cache import NO_CACHE, Cache
 from trajeval.devices import choose_device, choose_precision
+from trajeval.files import check_unchanged, stamps
 from trajeval.options import Option
 from trajeval.readings import Reading
+from trajeval.weights import sha256
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,14 +25,14 @@ class Model(ABC):
 
     Constructing one reads, hashes and downloads nothing. The files are found and hashed when
     `weights` is first asked for, and a network is loaded when something is embedded that the cache
-    does not hold; `load` does both at once.
+    does not have; `load` does both at once.
 
     name: identifies the family in the cache and in run.json. packages: distributions, other than
     PyTorch and NumPy, whose versions the embeddings depend on. options: what the command line
     takes besides the shared options; an option that has the name of a parameter of __init__ is
-    handed to it. n_frames: frames sampled from a video, even if even_frames is true. resize, size:
+    passed to it. n_frames: frames sampled from a video, even if even_frames is true. resize, size:
     how frames are scaled, as in videos.read_clips. architecture: what the network depends on
-    besides its weights, as JSON can hold it.
+    besides its files, as JSON values.
     """
 
     name: ClassVar[str]
@@ -70,23 +74,48 @@ class Model(ABC):
 
     @cached_property
     def precision(self) -> str:
-        """The type that the video network computes in: "float32", "tf32", "bfloat16", "float16"."""
+        """What the video network computes in: "float32", "tf32", "bfloat16" or "float16"."""
         return choose_precision(self._precision, self.device)
 
     @property
     @abstractmethod
     def description(self) -> str:
-        """The model in words, for titles; what stands before the first comma is its short name."""
+        """The model in words, for titles, such as "ViCLIP-L/14, weights.pth"."""
 
     @property
+    def short_name(self) -> str:
+        """The description up to the first comma."""
+        return self.description.partition(",")[0]
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a user should know about these settings, beyond single prompts and videos."""
+        return []
+
     @abstractmethod
+    def find_files(self) -> list[Path]:
+        """The files that the networks are loaded from; downloads those that are missing. Raises
+        UserError."""
+
+    @cached_property
     def weights(self) -> dict[str, str]:
-        """The files that the networks are loaded from -> their SHA-256; downloads what is missing.
-        A cached property. Raises UserError."""
+        """The path of each file that the networks are loaded from -> its SHA-256. Raises
+        UserError."""
+        files = self.find_files()
+        self.stamps = stamps(files)
+        return {str(path): sha256(path, cache=self.cache) for path in files}
+
+    @contextmanager
+    def loading(self) -> Iterator[None]:
+        """To be put around whatever loads the files: hashes them before, and raises UserError if
+        they have changed since, as what was loaded may then not be what was hashed."""
+        _ = self.weights
+        yield
+        check_unchanged(self.stamps)
 
     @property
     def preparation(self) -> dict[str, Any]:
-        """How frames are prepared, as JSON can hold it: for the cache, run.json and users."""
+        """How frames are prepared, as JSON values: for the cache, run.json and users."""
         return {"resize": self.resize, "size": self.size}
 
     @property
@@ -101,9 +130,9 @@ class Model(ABC):
 
     @abstractmethod
     def embed_clips(self, frames: "torch.Tensor") -> "torch.Tensor":
-        """Frames on the device, uint8 RGB [B, T, H, W, 3] -> embeddings [B, D]. Called under
-        inference mode, and autocast at the model's precision. Raises ValueError for a shape that
-        the network does not take."""
+        """Frames on the device, uint8 RGB [B, T, H, W, 3] -> embeddings [B, D]. Called in inference
+        mode, under autocast to the model's precision. Raises ValueError for a shape that the
+        network does not take."""
 
     @abstractmethod
     def embed_texts(self, prompts: list[str]) -> "np.ndarray":
@@ -111,7 +140,7 @@ class Model(ABC):
 
     @abstractmethod
     def read_texts(self, prompts: list[str]) -> list[Reading]:
-        """How the network reads each prompt, and what it will not see of it."""
+        """How the network reads each prompt, and what it does not see of it."""
 
     @classmethod
     def check(cls, args) -> list[str]:
@@ -134,7 +163,7 @@ class Model(ABC):
     def similarity(self, paths: list[str | Path], prompts: list[str]) -> "np.ndarray":
         """Cosine similarities of videos and prompts, float32 [N, P] in [-1, 1].
 
-        Raises ValueError unless both are lists that hold something, videos.VideoError for the
+        Raises ValueError unless both are lists with at least one entry, videos.VideoError for the
         first video that cannot be used, UserError for weights that cannot be loaded.
         """
         from trajeval.embedding import similarity

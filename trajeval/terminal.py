@@ -35,7 +35,10 @@ def run_script(main: Callable[[], int]) -> None:
             stream.reconfigure(errors="backslashreplace")
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
-    status = main()
+    try:
+        status = main()
+    except KeyboardInterrupt:  # in the moment before main could say so
+        status = 130
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     for stream in (sys.stdout, sys.stderr):
@@ -146,10 +149,9 @@ def progress(what: str, total: int, unit: str) -> Iterator[Callable[[int], None]
     if sys.stderr.isatty():
         from tqdm import tqdm
 
-        scaled = unit == "B"
-        with tqdm(
-            desc=what, total=total, unit=unit if scaled else f" {unit}", unit_scale=scaled
-        ) as bar:
+        rate = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fmt}]"
+        kinds = {"unit": unit, "unit_scale": True} if unit == "B" else {"unit": f" {unit}"}
+        with tqdm(desc=what, total=total, bar_format=rate, file=sys.stderr, **kinds) as bar:
             yield bar.update
         return
     done, told = 0, time.monotonic()
