@@ -4,8 +4,8 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
-PAGES += [path for folder in ("docs", "benchmarks", "demo") for path in ROOT.glob(f"{folder}/*.md")]
+FOLDERS = (ROOT, ROOT / "docs", ROOT / "benchmarks", ROOT / "demo")
+PAGES = [page for folder in FOLDERS for page in sorted(folder.glob("*.md"))]
 
 
 def sections(page: Path) -> dict[str, list[str]]:
