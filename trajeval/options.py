@@ -113,12 +113,18 @@ def shared_options(model_class) -> list[Option]:
             whole(1, 4096),
             shown="1 on a CPU, 8 on a GPU",
         ),
-        Option("--device", "auto, cpu, cuda, cuda:N or mps", "DEVICE", device, "auto"),
+        Option(
+            "--device",
+            "where the networks run: auto (the fastest available), cpu, cuda, cuda:N or mps",
+            "DEVICE",
+            device,
+            "auto",
+        ),
         Option(
             "--precision",
-            "of the video network: auto (16 bits on a GPU that is fast at it, else float32), "
-            "float32, tf32 (float32 with TF32 products, NVIDIA from Ampere on), bfloat16 or "
-            "float16",
+            "what the video network computes in: auto (16 bits on a GPU that is fast at it, else "
+            "float32), float32, tf32 (float32 with TF32 products, NVIDIA Ampere or later), "
+            "bfloat16 or float16",
             "TYPE",
             choice("auto", "float32", "tf32", "bfloat16", "float16"),
             "auto",
@@ -128,22 +134,26 @@ def shared_options(model_class) -> list[Option]:
             "folder that keeps embeddings for later runs",
             "DIR",
             path,
-            shown="trajectory-heatmaps in your folder for caches",
+            shown="trajectory-heatmaps in the user's cache folder",
         ),
         Option(
             "--cache-size",
-            "its largest size; the least recently used embeddings are removed first",
+            "size limit of the cache; the least recently used embeddings are removed first",
             "GB",
             number(lambda gb: 0 < gb <= 1e6, "above 0, up to 1000000"),
             2.0,
             "2",
         ),
-        Option("--no-cache", "compute everything now and keep nothing"),
-        Option("--max-per-group", "use the first N of each trajectory group", "N", whole(1, 10**9)),
+        Option("--no-cache", "compute everything and keep nothing"),
+        Option(
+            *("--max-per-group", "use the first N of each trajectory group", "N"),
+            whole(1, 10**9),
+            shown="all",
+        ),
         Option(
             "--similarity",
-            "cosine; projection or goal-baseline, which weigh what sets a prompt apart from the "
-            f"[{BASELINE}] prompts",
+            f"cosine; or, with prompts in a group [{BASELINE}], projection or goal-baseline, which "
+            "look at how a prompt differs from them",
             "HOW",
             choice("cosine", *BASELINE_SIMILARITIES),
             "cosine",
@@ -157,15 +167,14 @@ def shared_options(model_class) -> list[Option]:
         ),
         Option(
             "--normalize",
-            "prompt: standardize each prompt over the trajectories; vista: the same after a "
-            "softmax over the prompts, as ViSTa does",
+            "prompt: standardize each prompt over the trajectories; vista: rescale as ViSTa does",
             "HOW",
             choice("prompt", "vista"),
             shown="off",
         ),
         Option(
             "--softmax",
-            "softmax over the prompts of each trajectory; the temperature may be left out (0.01)",
+            "softmax over the prompts of each trajectory; without a value, the temperature is 0.01",
             "TEMPERATURE",
             number(lambda t: t > 0, "above 0"),
             shown="off",
@@ -183,13 +192,13 @@ def shared_options(model_class) -> list[Option]:
             "value at the lower end of the heatmap's colours",
             "VALUE",
             number(lambda _: True, "such as -0.1"),
-            shown="the lowest similarity",
+            shown="the lowest value",
         ),
         Option(
             "--vmax",
             "value at the upper end of the heatmap's colours",
             "VALUE",
             number(lambda _: True, "such as 0.3"),
-            shown="the highest similarity",
+            shown="the highest value",
         ),
     ]
