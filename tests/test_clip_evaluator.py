@@ -22,7 +22,8 @@ from transformers import PreTrainedTokenizerFast
 
 import clip_evaluator
 from clip_evaluator import ClipModel
-from clip_loading import load_network, weights_in, wrong_names
+from clip_loading import load_network
+from clip_names import weights_in, wrong_names
 from trajeval.cache import Cache
 from trajeval.terminal import UserError
 from trajeval.weights import sha256

@@ -93,8 +93,8 @@ def check_inputs(
     problems += check_combinations(args)
     if args.experiment_id is None:
         problems.append("-e NAME is missing: the name of the results")
-    else:
-        problems += check_destination(args.output_dir or "", args.experiment_id)
+    elif args.output_dir is not None:
+        problems += check_destination(args.output_dir, args.experiment_id)
     prompts, wrong_prompts = read_or_problems(args.prompts_path, read_prompts, "-p FILE: prompts")
     trajectories, wrong_trajectories = read_or_problems(
         args.trajectories_path, read_trajectories, "-t FILE: trajectories"
