@@ -320,7 +320,7 @@ def test_empty_and_missing_paths_are_errors(capsys):
     assert import_vista.main(["", "-o", "", "--video-dir", ""]) == 2
     assert capsys.readouterr().err.splitlines() == [
         "--output-dir '': takes a path",
-        "--video-dir : takes a path",
+        "--video-dir '': takes a path",
         "TASK.yaml '': takes a path",
         "3 problems found; nothing was written",
     ]
