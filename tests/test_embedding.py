@@ -3,6 +3,7 @@
 import shutil
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import torch
 from make_videos import counting_frames, write_video
 
 from trajeval import embedding, videos
-from trajeval.cache import Cache
+from trajeval.cache import Cache, read_entry, write_entry
 from trajeval.embedding import (
     Embedded,
     embed_prompts,
@@ -355,6 +356,17 @@ def test_kept_answers_are_the_fresh_ones(paths, store, tmp_path, monkeypatch):
     monkeypatch.setattr(videos, "read_clips", no_decoder)
     assert same(embed(Untouched(), listed, store), fresh)
     assert store.problem is None
+
+
+@pytest.mark.parametrize("wrong", [{}, {"embedding": [1.0]}, {"indices": "0"}, {"tokens": [[1]]}])
+def test_entries_with_other_content_are_computed_again(paths, store, wrong):
+    answers = embed(MeanColour(), paths[:1], store)
+    texts, readings = embed_prompts(MeanColour(), ["a"], store)
+    for path in Path(store.folder).glob("[pv]*/*/*.npz"):  # prompts and videos
+        write_entry(str(path), (read_entry(str(path)) | wrong) if wrong else {})
+    assert same(embed(MeanColour(), paths[:1], store), answers)
+    again, readings_again = embed_prompts(MeanColour(), ["a"], store)
+    assert (again == texts).all() and readings_again == readings
 
 
 def test_without_a_cache_all_is_computed_again(paths, store):

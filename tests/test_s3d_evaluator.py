@@ -161,6 +161,12 @@ def test_the_text_network_is_kept(small_weights, tmp_path):
         assert loaded and (fresh == third).all()
 
 
+@pytest.mark.parametrize("path", ["", "/", ".."])
+def test_paths_that_name_no_file(path):
+    with pytest.raises(UserError, match="is a folder, not a file"):
+        S3DModel(path, device="cpu")
+
+
 @pytest.mark.parametrize("name", ["weights.pth", "s3d_dict.npy"])
 @pytest.mark.parametrize("kept", [False, True])
 def test_files_replaced_between_hashing_and_loading(small_weights, tmp_path, name, kept):
