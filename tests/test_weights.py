@@ -256,7 +256,7 @@ def test_pickle_that_wants_to_run_code(tmp_path, form, wrap):
 
 
 def bomb(path, form, operations):
-    """Writes a file in one of PyTorch's formats that takes at least so many operations to unpickle."""
+    """Writes a file in one of PyTorch's formats that takes so many operations to unpickle."""
     lists = b"]0" * (operations // 2)  # an empty list is made and dropped
     torch.save({}, path, _use_new_zipfile_serialization=form != "old")
     if form == "old":
