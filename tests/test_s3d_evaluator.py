@@ -227,6 +227,12 @@ def test_the_text_network_is_kept(small_weights, tmp_path):
         assert loaded and (fresh == third).all()
 
 
+@pytest.mark.parametrize("path", ["", "/", ".."])
+def test_paths_that_name_no_file(path):
+    with pytest.raises(UserError, match="is a folder, not a file"):
+        S3DModel(path, device="cpu")
+
+
 @pytest.mark.parametrize("name", ["weights.pth", "s3d_dict.npy"])
 @pytest.mark.parametrize("kept", [False, True])
 def test_files_replaced_between_hashing_and_loading(small_weights, tmp_path, name, kept):
@@ -300,7 +306,7 @@ def test_weights_with_nan(small_weights, tmp_path):
     state = torch.load(small_weights / "weights.pth", weights_only=True)
     state["fc.bias"][3] = torch.nan
     torch.save(state, tmp_path / "w.pth")
-    with pytest.raises(UserError, match=r"w\.pth: fc\.bias holds values that are no numbers"):
+    with pytest.raises(UserError, match=r"w\.pth: fc\.bias holds NaN or infinite values"):
         S3DModel.load(tmp_path / "w.pth", small_weights / "s3d_dict.npy")
 
 
