@@ -93,7 +93,9 @@ def list_packets(path, stopped):
             damage = str(error)
         table = np.array(rows, np.int64).reshape(-1, 5)
         pts, key, shown, discarded = table[:, 0], *table[:, 2:].T.astype(bool)
-        if container.format.name.startswith("mov") and _lacks_frames(table[~discarded], stream):
+        if container.format.name.startswith("mov") and _lacks_frames(
+            path, table[~discarded], stream
+        ):
             damage = damage or "its index is incomplete"
         claimed = stream.frames
         fps = float(stream.average_rate) if stream.average_rate else None
@@ -123,9 +125,9 @@ def check_file(path):
 
 
 @contextlib.contextmanager
-def open_video(path):
+def open_video(path, **options):
     """Opens a file; yields its container and its video stream. Raises VideoError."""
-    options = {
+    options |= {
         "protocol_whitelist": "file",
         "format_whitelist": ",".join(FORMATS),
         "pattern_type": "none",  # "%03d.png" is one file
@@ -200,19 +202,22 @@ def _ebml_number(data, at):
     return at + width, value, value == (1 << 7 * width) - 1
 
 
-def _lacks_frames(rows, stream):
+def _lacks_frames(path, rows, stream):
     """Whether an MP4 has fewer frames than it claims, and an edit list does not explain it.
     rows: int64 [P, 5], as in list_packets, without discarded packets."""
     claimed, duration, rate = stream.frames, stream.duration, stream.average_rate
-    if not 0 < len(rows) < claimed or rows[:, 0].min() == NO_PTS:
+    if not 0 < len(rows) < claimed:
         return False
-    if duration is None or not rate:
+    with open_video(path, ignore_editlist="1") as (_, uncut):
+        full, listed = uncut.duration, len(uncut.index_entries)
+    if not (duration and full and rate) or listed < claimed:
+        return True
+    frame = 1 / (rate * stream.time_base)
+    if full < 0.95 * claimed * frame:  # the times of the frames do not add up
         return True
     span = (rows[:, 0] + rows[:, 1]).max() - rows[:, 0].min()
-    frame = 1 / (rate * stream.time_base)
-    uncut = duration > (claimed - 0.5) * frame  # an edit list would have shortened it
-    # An edit may begin and end within a frame.
-    return bool(uncut and len(rows) < claimed - 1 or duration - span > 1.5 * span / len(rows))
+    lost = duration - span > 1.5 * span / len(rows)  # an edit may begin or end within a frame
+    return bool(lost or (duration > full - frame / 2 and len(rows) < claimed - 1))
 
 
 def _is_orderly(pts, key, order):
