@@ -19,6 +19,7 @@ from pathlib import Path
 from trajeval.arguments import escape_output
 from trajeval.inputs import BASELINE, MAX_BYTES
 from trajeval.results import replace_files, wrong_folder
+from trajeval.terminal import UserError
 
 TEXT = "tag:yaml.org,2002:str"
 
@@ -59,9 +60,9 @@ def main(argv: list[str] | None = None) -> int:
     try:
         contents = {p.name: ("\n".join(lines) + "\n").encode() for p, lines in lists.items()}
         replace_files(args.output_dir, contents)
-    except OSError as error:
-        print(f"the lists could not be written to {args.output_dir}: {error}", file=sys.stderr)
-        return 1
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return error.status
     for note in notes:
         print(note, file=sys.stderr)
     print(*commands, sep="\n")
