@@ -2,100 +2,149 @@
 
     uv run clip_evaluator.py -t trajectories_lists/mine.txt -p prompts/mine.txt -e NAME
 
-writes evaluation_results/NAME.png, a heatmap of cosine similarities, trajectory by prompt, and
-the same as numbers, for any model of open_clip. How a network of images is asked about a video is
-here: its frames are embedded one by one, normalised, averaged and normalised again, as in
-"Vision-Language Models are Zero-Shot Reward Models for Reinforcement Learning" (Rocamonde et al.,
-2024) and ViSTa (Wybitul et al., 2024). The run is evaluator.py.
+writes evaluation_results/NAME.png, a heatmap of the cosine similarities of trajectories and
+prompts, and the folder NAME with the same as numbers, for any model of open_clip.
+
+The embedding of a video is that of its frames: each normalized, then averaged, and normalized
+again, as in "Vision-Language Models are Zero-Shot Reward Models for Reinforcement Learning"
+(Rocamonde et al., 2024) and ViSTa (Wybitul et al., 2024).
 """
 
-import argparse
-import json
-import os
-import sys
-import warnings
-from collections.abc import Callable
-from difflib import get_close_matches
-from functools import cached_property, partial
-from importlib.metadata import version
-from importlib.util import find_spec
-from pathlib import Path
-from typing import NamedTuple
+from trajeval.terminal import exit_on_interrupt, run_script
 
-from trajeval import evaluator, readings
-from trajeval.arguments import whole_number
-from trajeval.cache import NO_CACHE, Cache
-from trajeval.devices import choose_device, choose_precision
+if __name__ == "__main__":
+    exit_on_interrupt()
+
+from collections.abc import Callable
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from clip_loading import (
+    FOLDER,
+    HUB,
+    Loaded,
+    hashes,
+    load_network,
+    wrong_names,
+)
+from trajeval import readings
+from trajeval.evaluator import main
+from trajeval.files import check_unchanged
 from trajeval.model import Model
-from trajeval.terminal import UserError
-from trajeval.weights import check_finite, check_weights, from_hub, read, sha256
+from trajeval.options import Option, path
+from trajeval.terminal import UserError, answer
 
 MODEL, PRETRAINED = "ViT-B-32", "laion2b_s34b_b79k"
-HUB, FOLDER = "hf-hub:", "local-dir:"  # how open_clip's names begin that are not its own
-WEIGHTS_SUFFIXES = (".safetensors", ".bin", ".pth", ".pt", ".npz")
+VERSION = 2  # to be raised when other facts of a model are kept
+
+# What a cache keeps of a model.
+PREPARATION = {
+    "resize_mode": str,
+    "size": int | list[int],
+    "interpolation": str,
+    "mean": list[float | int],
+    "std": list[float | int],
+    "fill_color": int,
+}
+FACTS = {"preparation": PREPARATION, "weights": str, "files": dict[str, str]}
 
 
 class ClipModel(Model):
-    """A network of open_clip behind the interface that evaluator.main and embedding.py expect.
+    """A model of open_clip, applied frame by frame.
 
-    model is a name of open_clip with `pretrained` a tag that it has or a file of weights, or
+    model: a name of open_clip, with `pretrained` a tag of it or a file of weights; or
     "hf-hub:OWNER/NAME" or "local-dir:FOLDER", which bring their own. What is missing is downloaded
-    into the Hugging Face Hub's cache. device is "auto", "cpu", "cuda", "cuda:N" or "mps"; frames
-    are embedded at a precision, "auto", "float32", "bfloat16" or "float16". cache may know what
+    into the Hugging Face Hub's cache. The other settings are Model's. A cache also keeps what
     open_clip, which is slow to import, says of the model.
-
-    Raises UserError for a name that open_clip does not have and for files that are
-    missing or wrong, UserError for a device that is not there.
     """
 
     name, packages = "clip", ("open_clip_torch", "timm", "transformers", "pillow")
     n_frames, size = 32, None
+    options = (
+        Option(
+            "--model",
+            f"a model of open_clip, {HUB}OWNER/NAME or {FOLDER}FOLDER",
+            "NAME",
+            str,
+            MODEL,
+        ),
+        Option(
+            "--pretrained",
+            "weights of the model: a tag, or a file, as in ./FILE",
+            "TAG",
+            path,
+            shown=f"{PRETRAINED} for {MODEL}",
+        ),
+        Option("--list-models", "print the models and their tags, and exit"),
+    )
 
-    def __init__(
-        self,
-        model: str = MODEL,
-        pretrained: str | Path | None = None,
-        *,
-        device: str = "auto",
-        precision: str = "auto",
-        n_frames: int = n_frames,
-        cache: Cache = NO_CACHE,
-    ):
+    def __init__(self, model: str = MODEL, pretrained: str | Path | None = None, **settings):
+        super().__init__(**settings)
         if pretrained is None and model == MODEL:
             pretrained = PRETRAINED
-        if problems := wrong_names(model, pretrained):
-            raise UserError("\n".join(problems))
         self.model, self.pretrained = model, None if pretrained is None else str(pretrained)
-        self.device = choose_device(device)
-        self.precision = choose_precision(precision, self.device)
-        self.n_frames = n_frames
-        self.description = f"{model}, {Path(pretrained).name}" if pretrained else model
 
-        packages = {package: version(package) for package in self.packages}
-        key = {"model": model, "pretrained": self.pretrained, "packages": packages}
-        facts = cache.get("models", key)
-        if facts is None or not is_unchanged(model, facts, cache):
-            facts = self.find_facts(cache)
-            cache.put("models", key, facts)
-        self.preparation = facts["preparation"]
-        self.weights = {path: facts["files"][path] for path in facts["weights"]}
-        others = sorted(set(facts["files"].values()) - set(self.weights.values()))
-        self.architecture = [model, self.pretrained, *others]
-
-    def find_facts(self, cache) -> dict:
-        """How the network wants its frames; the files that it is made of, with their hashes; and
-        which of them are weights."""
-        weights = [str(path) for path in self.loaded.weights]
-        return {
-            "preparation": preparation_of(self.loaded.network),
-            "weights": weights,
-            "files": hashes(self.model, weights, cache),
-        }
+    @property
+    def description(self) -> str:
+        return (
+            self.model if self.pretrained is None else f"{self.model}, {Path(self.pretrained).name}"
+        )
 
     @cached_property
-    def loaded(self):
-        """The network on the CPU in float32, its tokenizer, and the files of its weights."""
-        return load_network(self.model, self.pretrained)
+    def loaded(self) -> Loaded:
+        loaded = load_network(self.model, self.pretrained)
+        if "facts" in vars(self) and self.hashes(loaded.path) != self.facts["files"]:
+            raise UserError(f"{loaded.path} changed while it was being loaded: run again")
+        return loaded
+
+    @cached_property
+    def facts(self) -> dict:
+        """How the network wants its frames; the file of its weights; and all files that it is made
+        of, with their hashes."""
+        if problems := wrong_names(self.model, self.pretrained):
+            raise UserError(*problems)
+        key = {
+            "version": VERSION,
+            "model": self.model,
+            "pretrained": self.pretrained,
+            "packages": {package: version(package) for package in self.packages},
+        }
+        facts = self.cache.get("models", key, FACTS)
+        if facts is None or self.hashes(facts["weights"]) != facts["files"]:
+            loaded = self.loaded
+            facts = {
+                "preparation": preparation_of(loaded.network),
+                "weights": str(loaded.path),
+                "files": self.hashes(loaded.path),
+            }
+            check_unchanged(loaded.stamps)
+            self.cache.put("models", key, facts)
+        return facts
+
+    def hashes(self, weights: str | Path) -> dict[str, str]:
+        """The model's files and their hashes; none if one is missing."""
+        try:
+            return hashes(self.model, weights, self.cache)
+        except (OSError, UserError):
+            return {}
+
+    def find_files(self) -> list[Path]:
+        return [Path(self.facts["weights"])]
+
+    @cached_property
+    def weights(self) -> dict[str, str]:
+        path = self.facts["weights"]
+        return {path: self.facts["files"][path]}
+
+    @property
+    def preparation(self) -> dict:
+        return self.facts["preparation"]
+
+    @property
+    def architecture(self) -> list:
+        return [self.model, self.pretrained, sorted(set(self.facts["files"].values()))]
 
     @cached_property
     def resize(self):
@@ -110,8 +159,7 @@ class ClipModel(Model):
     def text_network(self):
         return self.video_network
 
-    def embed_videos(self, frames):
-        """Tensors on the device, uint8 [B, T, H, W, 3] -> float32 [B, D], of length 1."""
+    def embed_clips(self, frames):
         import torch.nn.functional as F
 
         from trajeval.embedding import normalized
@@ -122,217 +170,30 @@ class ClipModel(Model):
         return F.normalize(images.mean(1), dim=1)
 
     def embed_texts(self, prompts: list[str]):
-        """Prompts -> NumPy float32 [P, D]."""
         from trajeval.embedding import infer
 
         tokens = self.loaded.tokenizer(prompts).to(self.device)
         return infer(self.text_network.encode_text, tokens)
 
     def read_texts(self, prompts: list[str]) -> list[readings.Reading]:
-        """How the network reads each prompt."""
         tokenizer = self.loaded.tokenizer
         return readings.read(prompts, tokenizer, tokenizer.context_length)
 
-    @staticmethod
-    def add_arguments(parser) -> None:
-        parser.add_argument(
-            "--model",
-            default=MODEL,
-            help=f"a model of open_clip, {HUB}OWNER/NAME or {FOLDER}FOLDER (default: {MODEL})",
-        )
-        parser.add_argument(
-            "--pretrained",
-            metavar="TAG",
-            help=f"weights of the model: a tag or a file (default for {MODEL}: {PRETRAINED})",
-        )
-        parser.add_argument(
-            "--list-models", action=ListModels, nargs=0, help="print models and their tags, and end"
-        )
-
-    @staticmethod
-    def check_arguments(args) -> list[str]:
-        """Fills in what was not given. Returns what is wrong."""
-        problems = []
-        args.n_frames = whole_number(args, "n_frames", 1, 1024, problems)
-        if args.pretrained is None and args.model == MODEL:
-            args.pretrained = PRETRAINED
-        return problems + wrong_names(args.model, args.pretrained)
-
     @classmethod
-    def from_arguments(cls, args, cache) -> "ClipModel":
-        return cls(
-            args.model,
-            args.pretrained,
-            device=args.device,
-            precision=args.precision,
-            n_frames=args.n_frames,
-            cache=cache,
-        )
+    def check(cls, args) -> list[str]:
+        if args.list_models:
+            list_models()
+            raise SystemExit(0)
+        model = cls(args.model, args.pretrained)
+        return wrong_names(model.model, model.pretrained)
 
 
-class ListModels(argparse.Action):
-    """Prints open_clip's models with their tags, one pair a line, and ends the program."""
-
-    def __call__(self, parser, *_):
-        import open_clip
-
-        for model, tag in open_clip.list_pretrained():
-            print(f"--model {model} --pretrained {tag}")
-        parser.exit()
-
-
-def wrong_names(model: str, pretrained: str | Path | None) -> list[str]:
-    """What is wrong with the name of a model and its weights, as far as can be told at once."""
-    if model.startswith((HUB, FOLDER)):
-        problems = []
-        if pretrained is not None:
-            problems.append(f"--pretrained: has no meaning with --model {model}")
-        if model.startswith(FOLDER):
-            problems += wrong_folder(Path(model.removeprefix(FOLDER)))
-        return problems
-    # open_clip keeps its models as files; importing it takes far longer than reading their names
-    configs = Path(find_spec("open_clip").origin).with_name("model_configs")
-    models = sorted(path.stem for path in configs.glob("*.json"))
-    if model.replace("/", "-") not in models:
-        return [
-            f"--model {model}: no model of open_clip{nearest(model, models)}; "
-            "--list-models shows what there is"
-        ]
-    if pretrained is None:
-        return [f"--pretrained is missing: a tag that --list-models shows for {model}, or a file"]
-    if is_file(pretrained):
-        try:
-            check_weights(pretrained)
-        except UserError as error:
-            return [str(error)]
-    return []
-
-
-def wrong_folder(folder: Path) -> list[str]:
-    """What is wrong with a folder that should hold a model as open_clip saves it."""
-    config = folder / "open_clip_config.json"
-    try:
-        content = json.loads(config.read_text(encoding="utf-8"))
-    except OSError as error:
-        return [f"{config}: cannot be read: {error.strerror}"]
-    except (ValueError, RecursionError) as error:
-        return [f"{config}: not JSON in UTF-8: {error}"]
-    if not isinstance(content, dict) or "model_cfg" not in content:
-        return [f"{config}: has no model_cfg, so it does not describe a model"]
-    if not weights_in(folder):
-        return [f"{folder}: holds no weights ({', '.join(WEIGHTS_SUFFIXES)})"]
-    return []
-
-
-def weights_in(folder):
-    return sorted(path for path in folder.iterdir() if path.suffix in WEIGHTS_SUFFIXES)
-
-
-def is_file(pretrained):
-    """Whether weights are named by a path; a tag has no suffix and no folder."""
-    path = Path(pretrained)
-    return path.exists() or path.suffix in WEIGHTS_SUFFIXES or os.sep in str(pretrained)
-
-
-def nearest(name, names):
-    """The end of a message: the names that look most like a wrong one."""
-    by_lower = {other.lower(): other for other in names}
-    found = get_close_matches(name.lower(), by_lower, n=3, cutoff=0.4)
-    did_you_mean = ", ".join(by_lower[other] for other in found)
-    return f"; nearest: {did_you_mean}" if found else ""
-
-
-class Loaded(NamedTuple):
-    network: "torch.nn.Module"  # noqa: F821, imported where it is needed
-    tokenizer: Callable
-    weights: list[str | Path]
-
-
-def hashes(model, weights, cache) -> dict[str, str]:
-    """The SHA-256 of each file that a network is made of. Raises UserError, OSError."""
-    files = set(weights)
-    if model.startswith((HUB, FOLDER)):  # their configuration, vocabulary, other weights ...
-        for path in weights:
-            files |= {str(other) for other in Path(path).parent.iterdir() if other.is_file()}
-    return {path: sha256(path, cache=cache) for path in sorted(files)}
-
-
-def is_unchanged(model, facts, cache) -> bool:
-    """Whether a network's files are those that facts were found of."""
-    try:
-        return hashes(model, facts["weights"], cache) == facts["files"]
-    except (OSError, UserError):
-        return False
-
-
-def load_network(model, pretrained):
-    """The network, on the CPU in float32, with what belongs to it. Raises UserError."""
-    import open_clip
-
-    force_quick_gelu = False
-    if model.startswith(HUB):
-        name = model.removeprefix(HUB)
-        paths = [from_hub(open_clip.pretrained.download_pretrained_from_hf, name, at=name)]
-    elif model.startswith(FOLDER):
-        paths = weights_in(Path(model.removeprefix(FOLDER)))
-    elif is_file(pretrained):
-        paths = [Path(pretrained)]
-    else:
-        name = model.replace("/", "-")
-        tags = open_clip.list_pretrained_tags_by_model(name)
-        published = open_clip.get_pretrained_cfg(name, pretrained)
-        if not published:
-            raise UserError(
-                f"--pretrained {pretrained}: no weights that open_clip has for {model}"
-                f"{nearest(pretrained, tags)}; it has {', '.join(tags) or 'none'}"
-            )
-        # open_clip only warns where weights were trained with another activation than the name's
-        force_quick_gelu = bool(published.get("quick_gelu"))
-        at = str(published.get("hf_hub") or published.get("url"))
-        paths = [from_hub(open_clip.download_pretrained, published, at=at)]
-    get_tokenizer = partial(open_clip.get_tokenizer, **no_code(model))
-    try:
-        with warnings.catch_warnings(action="ignore"):
-            network = open_clip.create_model(
-                model,
-                pretrained=pretrained,
-                force_quick_gelu=force_quick_gelu,
-                require_pretrained=True,
-                weights_only=True,
-            )
-    except Exception as error:  # whatever a file of weights can lead to
-        for path in paths:
-            if Path(path).suffix != ".npz":
-                read(path)  # says what is wrong if the file itself is
-        reason = " ".join(str(error).split())
-        raise UserError(f"{paths[0]} does not fit {model}: {reason[:400]}") from None
-    check_finite(network.state_dict(), paths[0])
-    tokenizer = from_hub(get_tokenizer, model, at=f"the tokenizer of {model}")
-    return Loaded(network, tokenizer, paths)
-
-
-def no_code(model):
-    """Keeps transformers from running code that lies beside a model, which the model's own files
-    may ask for, and from asking whether it may. Returns the arguments that tell a tokenizer of
-    transformers so, none for another."""
-    import open_clip
-
-    config = from_hub(open_clip.get_model_config, model, at=model) or {}
-    text_config = config.get("text_cfg") or {}
-    if not (text_config.get("hf_tokenizer_name") or text_config.get("hf_model_name")):
-        return {}
-    from transformers import dynamic_module_utils
-
-    dynamic_module_utils.TIME_OUT_REMOTE_CODE = 0  # seconds that an answer is waited for
-    return {"trust_remote_code": False} if text_config.get("hf_tokenizer_name") else {}
-
-
-def preparation_of(network) -> dict:
-    """How open_clip prepares images for a network."""
+def preparation_of(network) -> dict[str, Any]:
+    """How open_clip prepares images for a network, as JSON values."""
     import open_clip
 
     config = open_clip.get_model_preprocess_cfg(network)
-    found = {key: config[key] for key in ("resize_mode", "size", "interpolation", "mean", "std")}
+    found = {key: config[key] for key in PREPARATION}
     return {key: list(value) if isinstance(value, tuple) else value for key, value in found.items()}
 
 
@@ -343,15 +204,8 @@ def resizing(network) -> Callable:
     from PIL import Image
 
     config = open_clip.get_model_preprocess_cfg(network)
-    transform = open_clip.image_transform(
-        config["size"],
-        is_train=False,
-        mean=config["mean"],
-        std=config["std"],
-        resize_mode=config["resize_mode"],
-        interpolation=config["interpolation"],
-        fill_color=config["fill_color"],
-    )
+    image_size, others = config["size"], {key: config[key] for key in PREPARATION if key != "size"}
+    transform = open_clip.image_transform(image_size, is_train=False, **others)
     *scale, _to_tensor, _normalize = transform.transforms
 
     def resize(frame):
@@ -363,5 +217,13 @@ def resizing(network) -> Callable:
     return resize
 
 
+def list_models() -> None:
+    """Prints open_clip's models with their tags, one pair a line."""
+    import open_clip
+
+    pairs = open_clip.list_pretrained()
+    answer("\n".join(f"--model {model} --pretrained {tag}" for model, tag in pairs))
+
+
 if __name__ == "__main__":
-    sys.exit(evaluator.main(ClipModel, __doc__))
+    run_script(lambda: main(ClipModel, __doc__))

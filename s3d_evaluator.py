@@ -2,95 +2,147 @@
 
     uv run s3d_evaluator.py -t trajectories_lists/cheetah.txt -p prompts/cheetah_prompts.txt -e NAME
 
-writes evaluation_results/NAME.png, a heatmap of cosine similarities, trajectory by prompt, and
-the same as numbers. The network and how it wants its frames are here; the run is evaluator.py.
+writes evaluation_results/NAME.png, a heatmap of the cosine similarities of trajectories and
+prompts, and the folder NAME with the same as numbers.
 """
 
-import sys
-from contextlib import suppress
+from trajeval.terminal import exit_on_interrupt, run_script
+
+if __name__ == "__main__":
+    exit_on_interrupt()
+
 from functools import cached_property
 from pathlib import Path
 
-from trajeval import evaluator
-from trajeval.arguments import whole_number
-from trajeval.cache import NO_CACHE, Cache
-from trajeval.devices import choose_device, choose_precision
-from trajeval.model import Model
-from trajeval.readings import Reading
-from trajeval.terminal import UserError
-from trajeval.weights import (
+from trajeval.download import (
     by_hand,
     check_published,
-    check_weights,
+    checkpoint_path,
     fetch,
     first_bytes,
-    load_into,
-    load_state_dict,
-    places_of,
-    sha256,
-    values_at,
+    project_file,
 )
+from trajeval.evaluator import main
+from trajeval.model import Model
+from trajeval.options import Option, choice, path, whole
+from trajeval.readings import Reading
+from trajeval.terminal import UserError, printable
+from trajeval.weights import check_weights, load_into, load_state_dict
 
-# Address and sizes from the README of antoine77340/S3D_HowTo100M and its server.
+# The published files: address and sizes from the README of antoine77340/S3D_HowTo100M and its
+# server, frame sizes from the README too.
 URL = "https://www.rocq.inria.fr/cluster-willow/amiech/howto100m/"
-CHECKPOINT = Path("checkpoints/s3d_howto100m.pth")
-DICTIONARY = Path("checkpoints/s3d_dict.npy")
+CHECKPOINT, DICTIONARY = "s3d_howto100m.pth", "s3d_dict.npy"
 PUBLISHED_BYTES = {CHECKPOINT: 125_031_128, DICTIONARY: 5_830_040}
+SIZE, TRAINED_SIZES = 224, (200, 256)
 
-DEMO_CHECKPOINT = Path("checkpoints/s3d_cheetah_demo.safetensors")
-DEMO = {
+DEMO_CHECKPOINT, DEMO_SIZE = "s3d_cheetah_demo.safetensors", 112
+DEMO = {  # option -> value; paths start at the project's folder
     "trajectories_path": "trajectories_lists/cheetah.txt",
     "prompts_path": "prompts/cheetah_prompts.txt",
-    "experiment_id": "demo",
-    "model_checkpoint_path": str(DEMO_CHECKPOINT),
+    "model_checkpoint_path": f"checkpoints/{DEMO_CHECKPOINT}",
     "dict_path": "checkpoints/s3d_cheetah_demo_dict.npy",
-    "size": 112,  # as it was trained
 }
-RESIZES = ("crop", "stretch", "half")
 
 
 class S3DModel(Model):
-    """S3D behind the interface that evaluator.main and embedding.py expect.
+    """S3D trained on HowTo100M, the network of s3dg.py.
 
-    device is "auto", "cpu", "cuda", "cuda:N" or "mps"; videos are embedded at a precision, "auto",
-    "float32", "bfloat16" or "float16". dict_path is s3d_dict.npy beside the checkpoint by default.
-    The published files are downloaded if they are missing from their default place. n_frames must
-    be even. resize is "crop", "stretch" or "half"; size is the height and width in pixels that the
-    first two give, even. cache may know the hashes of the files, and where the text network is.
-
-    Raises UserError for files that are missing or wrong, UserError for a
-    device that is not there.
+    model_checkpoint_path: weights, .pth or .safetensors; dict_path: their dictionary, .npy, beside
+    them by default. The published files are the default, and downloaded if missing. resize: "crop",
+    "stretch" or "half", as the original script did. size: height and width in pixels that the first
+    two give, even; 224 by default, 112 for the demo's weights. The other settings are Model's;
+    n_frames must be even.
     """
 
-    name, architecture, packages = "s3d", "s3d", ()
-    n_frames, resize, size = 32, "crop", 224
+    name, architecture = "s3d", "s3d"
+    n_frames, even_frames = 32, True
+    options = (
+        Option(
+            "--model-checkpoint-path",
+            "weights, .pth or .safetensors",
+            "FILE",
+            path,
+            shown=f"checkpoints/{CHECKPOINT}, downloaded if missing",
+        ),
+        Option(
+            "--dict-path",
+            "the weights' dictionary, .npy",
+            "FILE",
+            path,
+            shown=f"{DICTIONARY} beside the weights",
+        ),
+        Option(
+            "--resize",
+            "crop: scale the shorter side to --size and cut out the centre square; stretch: scale "
+            "to --size by --size; half: halve both sides, as the original script did",
+            "HOW",
+            choice("crop", "stretch", "half"),
+            "crop",
+        ),
+        Option(
+            "--size",
+            "height and width of the frames, even; the published weights were trained at 200 "
+            "to 256",
+            "PIXELS",
+            whole(64, 512, even=True),
+            shown=f"{SIZE}; {DEMO_SIZE} for the demo's weights",
+        ),
+        Option(
+            "--demo",
+            "run the cheetah trajectories and prompts of this project with its demo weights; "
+            "-t, -p and -e may be given to use others",
+        ),
+    )
 
     def __init__(
         self,
-        checkpoint_path: str | Path = CHECKPOINT,
+        model_checkpoint_path: str | Path | None = None,
         dict_path: str | Path | None = None,
         *,
-        device: str = "auto",
-        precision: str = "auto",
-        n_frames: int = n_frames,
-        resize: str = resize,
-        size: int = size,
-        cache: Cache = NO_CACHE,
+        resize: str = "crop",
+        size: int | None = None,
+        **settings,
     ):
-        self.checkpoint_path = Path(checkpoint_path)
-        self.dict_path = Path(dict_path or self.checkpoint_path.with_name(DICTIONARY.name))
-        self.device = choose_device(device)
-        self.precision = choose_precision(precision, self.device)
-        self.n_frames, self.resize, self.size, self.cache = n_frames, resize, size, cache
-        self.preparation = {"resize": resize, "size": None if resize == "half" else size}
-        self.weights = {}
-        for path, published in ((self.checkpoint_path, CHECKPOINT), (self.dict_path, DICTIONARY)):
-            if path in PUBLISHED_BYTES:
-                fetch(path, URL + path.name, PUBLISHED_BYTES[path])
-            self.weights[str(path)] = sha256(path, URL + published.name, cache)
-        self.description = f"S3D, {self.checkpoint_path.name}"
-        if self.checkpoint_path.name == DEMO_CHECKPOINT.name:
-            self.description = "S3D with the demo's weights, which know nothing but this cheetah"
+        super().__init__(**settings)
+        self.checkpoint_path = place_of(model_checkpoint_path, CHECKPOINT)
+        if dict_path is None and not is_published(self.checkpoint_path):
+            dict_path = self.checkpoint_path.parent / DICTIONARY
+        self.dict_path = place_of(dict_path, DICTIONARY)
+        self.is_demo = self.checkpoint_path.name == DEMO_CHECKPOINT
+        self.resize, self.size = half, None
+        if resize != "half":
+            self.resize, self.size = resize, size or (DEMO_SIZE if self.is_demo else SIZE)
+
+    @property
+    def description(self) -> str:
+        if self.is_demo:
+            return "S3D with the demo's weights, which know nothing but this cheetah"
+        return f"S3D, {self.checkpoint_path.name}"
+
+    @property
+    def preparation(self) -> dict:
+        return {"resize": "half" if self.resize is half else self.resize, "size": self.size}
+
+    @property
+    def warnings(self) -> list[str]:
+        if self.size is None:
+            return []
+        if self.is_demo and self.size != DEMO_SIZE:
+            return [f"--size {self.size}: the demo's weights were trained at {DEMO_SIZE} pixels"]
+        low, high = TRAINED_SIZES
+        if not self.is_demo and not low <= self.size <= high:
+            return [
+                f"--size {self.size}: the published weights were trained at {low} to {high} pixels"
+            ]
+        return []
+
+    def find_files(self) -> list[Path]:
+        for file, published in ((self.checkpoint_path, CHECKPOINT), (self.dict_path, DICTIONARY)):
+            if is_published(file):
+                fetch(file, URL + published, PUBLISHED_BYTES[published])
+            first_bytes(file, URL + published)
+        return [self.checkpoint_path, self.dict_path]
 
     @cached_property
     def network(self):
@@ -99,183 +151,141 @@ class S3DModel(Model):
 
         from s3dg import S3D
 
-        state_dict = load_state_dict(self.checkpoint_path, URL + CHECKPOINT.name)
-        dictionary_by_hand = by_hand(self.dict_path, URL + DICTIONARY.name)
-        try:
-            with torch.device("meta"):  # no time for random weights that are replaced anyway
-                network = S3D(self.dict_path, 512)
-        except (FileNotFoundError, ValueError) as error:
-            raise UserError(f"{error}.{dictionary_by_hand}") from None
-        words = network.text_module.word_embd.num_embeddings - 1
-        table = state_dict.get("text_module.word_embd.weight")
-        if table is not None and table.ndim == 2 and len(table) != words + 1:
-            raise UserError(
-                f"{self.dict_path} does not belong to {self.checkpoint_path}: it has {words:,} "
-                f"words, and the checkpoint has vectors for {len(table) - 1:,}. Give the right one "
-                f"with --dict-path.{dictionary_by_hand}"
-            )
-        load_into(network, state_dict, self.checkpoint_path, URL + CHECKPOINT.name)
+        with self.loading():
+            state_dict = load_state_dict(self.checkpoint_path, URL + CHECKPOINT)
+            dictionary_by_hand = by_hand(self.dict_path, URL + DICTIONARY)
+            try:
+                with torch.device("meta"):  # no time for random weights that are replaced anyway
+                    network = S3D(self.dict_path, 512)
+            except (FileNotFoundError, ValueError) as error:
+                raise UserError(f"{error}.{dictionary_by_hand}") from None
+            words = network.text_module.word_embd.num_embeddings - 1
+            table = state_dict.get("text_module.word_embd.weight")
+            if table is not None and table.ndim == 2 and len(table) != words + 1:
+                raise UserError(
+                    f"{self.dict_path} does not belong to {self.checkpoint_path}: it has {words:,} "
+                    f"words, and the weights have vectors for {len(table) - 1:,}. Give the right "
+                    f"dictionary with --dict-path.{dictionary_by_hand}"
+                )
+            load_into(network, state_dict, self.checkpoint_path, URL + CHECKPOINT)
         return network.eval().requires_grad_(False)
 
     @cached_property
     def video_network(self):
-        import torch
-
         from s3dg_inference import S3DInference
+        from trajeval.devices import torch_type
 
-        return S3DInference(self.network, getattr(torch, self.precision), self.device)
+        return S3DInference(self.network, torch_type(self.precision), self.device)
 
     @cached_property
     def text_network(self):
-        """The words' token ids, and the weights that s3dg_text.embed takes. PyTorch is needed only
-        if the cache does not know where in the checkpoint they lie."""
-        from s3dg_text import load_dictionary, number
+        """The words' token ids, and the weights that s3dg_text.embed takes. PyTorch is imported
+        only if the cache does not have the weights."""
+        import numpy as np
+
+        from s3dg_text import ARRAYS, load_dictionary, number
         from trajeval.embedding import model_key
 
         key = model_key(self)  # with the dictionary's hash: its token ids fit the weights
-        if places := self.cache.get("places", key):
-            with suppress(OSError, ValueError):  # PyTorch will say what is wrong
-                weights = values_at(places, self.checkpoint_path)
+        if weights := self.cache.get("text_networks", key, dict.fromkeys(ARRAYS, np.ndarray)):
+            with self.loading():
                 return number(load_dictionary(self.dict_path)), weights
         module = self.network.text_module
         weights = {name: value.numpy() for name, value in module.state_dict().items()}
-        if self.cache.folder and (places := places_of(weights, self.checkpoint_path)):
-            self.cache.put("places", key, places)
+        self.cache.put("text_networks", key, weights)
         return module.word_to_token, weights
 
-    def embed_videos(self, frames):
-        """Tensors on the device, uint8 [B, T, H, W, 3] -> [B, 512].
-
-        With resize "half", height and width are halved as the original script did it, with torch's
-        bicubic interpolation, clamped to the range of the pixels. Raises ValueError if that leaves
-        an odd side.
-        """
-        if self.resize == "half":
-            frames = half(frames)
+    def embed_clips(self, frames):
+        """Frames on the device, uint8 [B, T, H, W, 3], or float32 from `half` -> [B, 512]."""
         return self.video_network(frames)
 
     def embed_texts(self, prompts: list[str]):
-        """Prompts -> NumPy float32 [P, 512]."""
         from s3dg_text import embed, tokenize
 
         word_to_token, weights = self.text_network
         return embed(tokenize(prompts, word_to_token), weights)
 
     def read_texts(self, prompts: list[str]) -> list[Reading]:
-        """How the network reads each prompt."""
         from s3dg_text import MAX_WORDS, split, tokenize
 
         word_to_token, _ = self.text_network
         readings = []
-        # The network takes the maximum over the tokens: their order and number play no part.
+        # The network takes the maximum over the tokens: their order and number do not matter.
         for prompt, tokens in zip(prompts, tokenize(prompts, word_to_token).tolist()):
             known, unknown = split(prompt, word_to_token)
             messages = []
             if not known:
-                messages.append("the dictionary has none of its words, so it says nothing")
+                messages.append("none of its words is in the dictionary: its scores mean nothing")
             elif unknown:
-                words = ", ".join(dict.fromkeys(unknown))
-                messages.append(f"words that the dictionary lacks, left out: {words}")
+                words = printable(", ".join(dict.fromkeys(unknown)))
+                messages.append(f"ignored, as not in the dictionary: {words}")
             if len(known) > MAX_WORDS:
-                cut = " ".join(known[MAX_WORDS:])
-                messages.append(f"only its first {MAX_WORDS} words count, cut off: {cut}")
+                cut = printable(" ".join(known[MAX_WORDS:]))
+                messages.append(f"only its first {MAX_WORDS} words are used; cut off: {cut}")
             readings.append(Reading(sorted(set(tokens)), messages))
         return readings
 
-    @staticmethod
-    def add_arguments(parser) -> None:
-        parser.add_argument(
-            "--model-checkpoint-path",
-            metavar="FILE",
-            help=f"weights, .pth or .safetensors (default: {CHECKPOINT}, downloaded if missing)",
-        )
-        parser.add_argument(
-            "--dict-path",
-            metavar="FILE",
-            help=f"the weights' dictionary, .npy (default: {DICTIONARY.name} beside the weights)",
-        )
-        parser.add_argument(
-            "--resize",
-            metavar="HOW",
-            default=S3DModel.resize,
-            help="crop: the shorter side scaled to --size, the centre square; stretch: scaled to "
-            "--size by --size; half: both sides halved, as the original script did (default: crop)",
-        )
-        parser.add_argument(
-            "--size",
-            metavar="PIXELS",
-            help="height and width of the frames, even, 200 to 256 pixels (default: 224)",
-        )
-        parser.add_argument(
-            "--demo",
-            action="store_true",
-            help="run the shipped cheetah trajectories and prompts with the shipped demo weights; "
-            "-t, -p and -e may be given to use others",
-        )
-
-    @staticmethod
-    def check_arguments(args) -> list[str]:
-        """Fills in what was not given. Returns what is wrong."""
+    @classmethod
+    def check(cls, args) -> list[str]:
         problems = []
-        if args.demo and (args.model_checkpoint_path or args.dict_path):
-            problems.append("--demo: has its own weights, leave out --demo or the paths of others")
-        if args.resize not in RESIZES:
-            problems.append(f"--resize {args.resize}: takes {', '.join(RESIZES)}")
-        if args.size is not None:
-            if args.resize == "half":
-                problems.append("--size: has no meaning with --resize half")
-            args.size = whole_number(args, "size", 200, 256, problems, even=True)
-        args.n_frames = whole_number(args, "n_frames", 2, 1024, problems, even=True)
-        defaults = {
-            "size": S3DModel.size,
-            "model_checkpoint_path": str(CHECKPOINT),
-        }
-        for name, value in (defaults | DEMO if args.demo else defaults).items():
-            if getattr(args, name) is None:
-                setattr(args, name, value)
-        if args.dict_path is None:
-            args.dict_path = str(Path(args.model_checkpoint_path).with_name(DICTIONARY.name))
-        for path, check in (
-            (Path(args.model_checkpoint_path), check_weights),
-            (Path(args.dict_path), first_bytes),
-        ):
+        if args.demo:
+            problems += use_demo(args)
+        if args.resize == "half" and args.size is not None:
+            problems.append("--size: cannot be combined with --resize half")
+        model = cls(args.model_checkpoint_path, args.dict_path)
+        for file, check in ((model.checkpoint_path, check_weights), (model.dict_path, first_bytes)):
             try:
-                if path not in PUBLISHED_BYTES:
-                    check(path)
-                elif path.exists():
-                    check_published(path, URL + path.name, PUBLISHED_BYTES[path])
+                if not is_published(file):
+                    check(file)
+                elif file.exists():
+                    check_published(file, URL + file.name, PUBLISHED_BYTES[file.name])
             except UserError as error:
-                problems.append(str(error))
+                problems += error.problems
         return problems
 
-    @classmethod
-    def from_arguments(cls, args, cache) -> "S3DModel":
-        return cls(
-            args.model_checkpoint_path,
-            args.dict_path,
-            device=args.device,
-            precision=args.precision,
-            n_frames=args.n_frames,
-            resize=args.resize,
-            size=args.size,
-            cache=cache,
-        )
+
+def place_of(file: str | Path | None, published: str) -> Path:
+    """Where a file is, or where the published one of that name is or is to be downloaded to."""
+    if file is None or Path(file) == Path("checkpoints", published):
+        return checkpoint_path(published)
+    return Path(file)
 
 
-def half(frames):
-    """A tensor uint8 [B, T, H, W, 3] -> float32 [B, T, H/2, W/2, 3], still from 0 to 255."""
+def is_published(file: Path) -> bool:
+    return file.name in PUBLISHED_BYTES and file == checkpoint_path(file.name)
+
+
+def use_demo(args) -> list[str]:
+    """Fills in the demo's files where no others are given; returns what is wrong."""
+    problems = []
+    if args.model_checkpoint_path or args.dict_path:
+        problems.append("--demo: cannot be combined with --model-checkpoint-path or --dict-path")
+    for name, relative in DEMO.items():
+        if getattr(args, name) is None:
+            try:
+                setattr(args, name, str(project_file(relative)))
+            except UserError as error:
+                problems += error.problems
+    if args.experiment_id is None:
+        args.experiment_id = "demo"
+    return problems
+
+
+def half(frame):
+    """NumPy uint8 [H, W, 3] -> float32 [H/2, W/2, 3] in 0 to 255, as the original script did it:
+    PyTorch's bicubic interpolation, clamped. Raises ValueError if a side of that is odd."""
     import torch
 
-    height, width = frames.shape[2] // 2, frames.shape[3] // 2
+    height, width = frame.shape[0] // 2, frame.shape[1] // 2
     if height % 2 or width % 2 or not height or not width:
         raise ValueError(
             f"half of its size is {width}x{height}, and S3D needs even sides: "
             "use --resize crop or stretch"
         )
-    video = frames.flatten(0, 1).movedim(3, 1).float()  # [B * T, 3, H, W]
-    video = torch.nn.functional.interpolate(video, scale_factor=0.5, mode="bicubic")
-    return video.clamp(0, 255).movedim(1, 3).unflatten(0, frames.shape[:2])
+    image = torch.from_numpy(frame).movedim(2, 0)[None].float()  # [1, 3, H, W]
+    image = torch.nn.functional.interpolate(image, scale_factor=0.5, mode="bicubic")
+    return image.clamp(0, 255)[0].movedim(0, 2).numpy()
 
 
 if __name__ == "__main__":
-    sys.exit(evaluator.main(S3DModel, __doc__))
+    run_script(lambda: main(S3DModel, __doc__))

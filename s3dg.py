@@ -49,7 +49,7 @@ class STConv3D(nn.Module):
 
 
 class SelfGating(nn.Module):
-    """Each channel is scaled by what the clip's mean features say of it (S3D-G)."""
+    """Each channel is scaled by a gate computed from the clip's mean features (S3D-G)."""
 
     def __init__(self, n_channels):
         super().__init__()
@@ -61,8 +61,9 @@ class SelfGating(nn.Module):
 
 
 class MaxPoolSame(nn.Module):
-    """Max pooling as TensorFlow's "SAME" does it for sizes that the stride divides: what is
-    missing is filled at the end. Zeros may fill, as the inputs come out of a ReLU."""
+    """Max pooling with TensorFlow's "SAME" padding, for sizes that the stride divides: the odd
+    element of padding comes at the end. Padding with zeros is safe, as the inputs come out of a
+    ReLU."""
 
     def __init__(self, kernel_size, stride):
         super().__init__()
@@ -76,7 +77,7 @@ class MaxPoolSame(nn.Module):
 
 
 class InceptionBlock(nn.Module):
-    """Four branches over the same input, each gated, joined along the channels."""
+    """Four branches over the same input, each gated, concatenated along the channels."""
 
     def __init__(self, n_in, n_b0, n_b1_a, n_b1_b, n_b2_a, n_b2_b, n_b3):
         super().__init__()
@@ -102,21 +103,21 @@ class InceptionBlock(nn.Module):
 
 
 class TextModule(nn.Module):
-    """Word vectors, a layer, the maximum over the words, a layer. Word order plays no part."""
+    """Word vectors, a layer, the maximum over the words, a layer. Word order does not matter."""
 
     def __init__(self, dict_path, embd_dim, word_dim=300, hidden_dim=2048):
         super().__init__()
         words = load_dictionary(dict_path)
         self.word_to_token = number(words)
         vectors = torch.empty(len(words) + 1, word_dim)
-        if not vectors.is_meta:  # where normal numbers would cost seconds of imports
+        if not vectors.is_meta:  # normal_ on the meta device costs seconds of imports
             nn.init.normal_(vectors)
         self.word_embd = nn.Embedding.from_pretrained(vectors, freeze=False)
         self.fc1 = nn.Linear(word_dim, hidden_dim)
         self.fc2 = nn.Linear(hidden_dim, embd_dim)
 
     def tokenize(self, sentences: list[str]) -> Tensor:
-        """Token ids, int64 [P, MAX_WORDS] on the CPU, filled up with 0."""
+        """Token ids, int64 [P, MAX_WORDS] on the CPU, padded with 0."""
         return torch.from_numpy(tokenize(sentences, self.word_to_token))
 
     def forward(self, sentences: list[str]) -> dict[str, Tensor]:
@@ -124,7 +125,7 @@ class TextModule(nn.Module):
         Raises ValueError if `sentences` is a single string."""
         ids = self.tokenize(sentences).to(self.word_embd.weight.device)
         x = F.relu(self.fc1(self.word_embd(ids)))  # [P, MAX_WORDS, hidden_dim]
-        x = x.amax(1)  # padding takes part, as in the reference
+        x = x.amax(1)  # over the padding too, as in the reference
         return {"text_embedding": self.fc2(x)}
 
 
@@ -134,7 +135,7 @@ class S3D(nn.Module):
     dict_path: .npy file with the words, one array of strings [n]; word i is token i + 1.
     num_classes: width of the joint space, 512 in the published weights.
 
-    Raises FileNotFoundError if there is no dictionary, ValueError if it is none.
+    Raises FileNotFoundError if there is no dictionary, ValueError if the file is something else.
     """
 
     def __init__(self, dict_path: str | Path, num_classes: int = 512):

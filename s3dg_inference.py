@@ -1,9 +1,9 @@
 """The video network of s3dg.py arranged for speed: the same function of the same weights.
 
-Batch norms are folded into the convolutions. Channels lie last in memory, where all convolutions
-but the first are ones of two dimensions, which oneDNN and cuDNN do best. Max pooling goes one
+Batch norms are folded into the convolutions. The layout is channels last, in which all convolutions
+but the first are two-dimensional, the fastest ones of oneDNN and cuDNN. Max pooling is done one
 dimension at a time. The first convolution scales the pixels, and a block's branches are gated
-straight into their places among its channels. benchmarks/README.md says what each step brings.
+straight into their slices of its output. benchmarks/README.md measures each step.
 """
 
 from copy import deepcopy
@@ -17,7 +17,7 @@ from s3dg import S3D, InceptionBlock, SelfGating, STConv3D, check_video
 
 
 class S3DInference(nn.Module):
-    """The video network of an S3D with weights, for inference in a type and on a device."""
+    """The video network of an S3D that has its weights, for inference in a dtype on a device."""
 
     def __init__(self, network: S3D, dtype: torch.dtype, device: str):
         super().__init__()
@@ -52,7 +52,7 @@ class S3DInference(nn.Module):
 
 
 class Convolutions(nn.Module):
-    """An STConv3D but for the first: [B, T, H, W, C] -> [B, T, H, W, C']."""
+    """Any STConv3D but the first: [B, T, H, W, C] -> [B, T, H, W, C']."""
 
     def __init__(self, conv: STConv3D):
         super().__init__()
@@ -70,7 +70,7 @@ class Convolutions(nn.Module):
 
 
 class Gating(nn.Module):
-    """The factors of a SelfGating: [B, T, H, W, C] -> [B, 1, 1, 1, C]."""
+    """The gates of a SelfGating: [B, T, H, W, C] -> [B, 1, 1, 1, C]."""
 
     def __init__(self, gating: SelfGating):
         super().__init__()
@@ -108,7 +108,7 @@ class Block(nn.Module):
 
 
 class MaxPool(nn.Module):
-    """Max pooling over 3x3x3 with stride 1, the size kept: [B, T, H, W, C] -> the same."""
+    """Max pooling over 3x3x3 with stride 1 and padding 1: [B, T, H, W, C] -> the same shape."""
 
     def forward(self, x: Tensor) -> Tensor:
         for dim in (1, 2, 3):
@@ -124,8 +124,8 @@ class MaxPool(nn.Module):
 
 
 def halve(x: Tensor, dim: int, size: int) -> Tensor:
-    """Max pooling along one dimension with stride 2 over `size` positions, 2 or 3, from each even
-    one on; what would lie behind the end does not count."""
+    """Max pooling along one dimension with stride 2 over `size` positions, 2 or 3, starting at each
+    even one; windows are cut off at the end."""
     n = x.shape[dim]
     every_other = [(slice(None),) * dim + (slice(start, None, 2),) for start in range(size)]
     first, second, *third = (x[index] for index in every_other)
@@ -143,8 +143,8 @@ def halve(x: Tensor, dim: int, size: int) -> Tensor:
 
 def space_to_depth(frames: Tensor, dtype: torch.dtype) -> Tensor:
     """[B, T, H, W, 3] -> [B, T/2 + 1, H/2 + 3, W/2 + 3, 24]: each 2x2x2 block becomes one position,
-    with zeros around them for the first convolution to begin where the plain network, which fills
-    up both ends of each side, cuts off what it has computed before."""
+    padded with zeros so that the first convolution computes only what the plain network keeps: that
+    pads both ends of each dimension and then drops the first output."""
     check_video(frames.movedim(-1, 1))
     b, t, h, w, c = frames.shape
     t, h, w = t // 2, h // 2, w // 2
@@ -155,7 +155,7 @@ def space_to_depth(frames: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def fold(conv: nn.Conv3d, norm: nn.BatchNorm3d) -> tuple[nn.Parameter, nn.Parameter]:
-    """Weight and bias of the one convolution that does what conv and norm do in turn."""
+    """Weight and bias of the one convolution that equals conv followed by norm."""
     return fuse_conv_bn_weights(
         *(conv.weight, conv.bias, norm.running_mean, norm.running_var),
         *(norm.eps, norm.weight, norm.bias),
@@ -163,8 +163,8 @@ def fold(conv: nn.Conv3d, norm: nn.BatchNorm3d) -> tuple[nn.Parameter, nn.Parame
 
 
 def in_two_dimensions(conv: nn.Conv3d, norm: nn.BatchNorm3d, without: int) -> nn.Conv2d:
-    """conv and norm in one, without one of the dimensions, time 0 and width 2, in which the kernel
-    has only one position."""
+    """conv and norm as one convolution of two dimensions: without time (0) or width (2), whichever
+    the kernel has only one position in."""
     weight, bias = fold(conv, norm)
     kernel, padding = list(conv.kernel_size), list(conv.padding)
     del kernel[without], padding[without]

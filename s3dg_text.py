@@ -1,6 +1,6 @@
-"""The text network of S3D without PyTorch, whose import takes longer than all else that a run with
-a new prompt does. The dictionary and the token ids are those of s3dg.py, which takes them from
-here; the arithmetic is that of its TextModule, in NumPy."""
+"""The text network of S3D without PyTorch, whose import takes longer than everything else in a run
+that only adds a prompt. s3dg.py takes the dictionary and the token ids from here; the arithmetic is
+that of its TextModule, in NumPy."""
 
 import re
 from pathlib import Path
@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 MAX_WORDS = 16
+ARRAYS = ("word_embd.weight", "fc1.weight", "fc1.bias", "fc2.weight", "fc2.bias")
 
 
 def load_dictionary(path: str | Path) -> list[str]:
@@ -36,8 +37,8 @@ def number(words: list[str]) -> dict[str, int]:
 
 
 def split(sentence: str, word_to_token: dict[str, int]) -> tuple[list[str], list[str]]:
-    """The words of a sentence that the dictionary has, and those that it lacks, in order.
-    Of the first, the network sees `MAX_WORDS`."""
+    """The words of a sentence that are in the dictionary, and those that are not, in order. The
+    network sees the first `MAX_WORDS` of the former."""
     words = re.findall(r"[\w']+", sentence.lower())
     known = [word for word in words if word in word_to_token]
     unknown = [word for word in words if word not in word_to_token]
@@ -45,7 +46,7 @@ def split(sentence: str, word_to_token: dict[str, int]) -> tuple[list[str], list
 
 
 def tokenize(sentences: list[str], word_to_token: dict[str, int]) -> np.ndarray:
-    """Token ids, int64 [P, MAX_WORDS], filled up with 0. Raises ValueError for a single string."""
+    """Token ids, int64 [P, MAX_WORDS], padded with 0. Raises ValueError for a single string."""
     if isinstance(sentences, str):
         raise ValueError("expected a list of sentences, got one string: put it in a list")
     ids = np.zeros((len(sentences), MAX_WORDS), np.int64)
@@ -62,6 +63,6 @@ def embed(ids: np.ndarray, weights: dict[str, np.ndarray]) -> np.ndarray:
     """
     x = weights["word_embd.weight"][ids]  # [P, MAX_WORDS, 300]
     x = np.maximum(x @ weights["fc1.weight"].T + weights["fc1.bias"], 0)
-    x = x.max(1, keepdims=True)  # [P, 1, 2048]; padding takes part, as in the reference
-    # One product for each prompt: in one for all, the last bits would depend on the others.
+    x = x.max(1, keepdims=True)  # [P, 1, 2048]; over the padding too, as in the reference
+    # One product per prompt: in a single one, the last bits would depend on the other prompts.
     return (x @ weights["fc2.weight"].T + weights["fc2.bias"])[:, 0]

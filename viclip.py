@@ -4,8 +4,8 @@ Paper: "InternVid: A Large-scale Video-Text Dataset for Multimodal Understanding
 (Wang et al., 2024): CLIP's vision transformer (Radford et al., 2021) with attention over all
 patches of all frames at once and a position embedding for time, and CLIP's text transformer with
 a short context. State-dict keys and arithmetic follow the authors' release, Data/InternVid/viclip
-in OpenGVLab/InternVideo, so its published weights load strictly; the masking of patches, which is
-for training, is left out.
+in OpenGVLab/InternVideo, so its published weights load strictly; the masking of patches in training
+is not implemented.
 
     net = ViCLIP("l")
     net.load_state_dict(torch.load("ViClip-InternVid-10M-FLT.pth", weights_only=True)["model"])
@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 N_FRAMES = 8  # of the published weights
 SIDE = 224  # pixels
-CONTEXT = 32  # tokens of a text, its begin and end among them
+CONTEXT = 32  # tokens of a text, including its begin and end
 VOCABULARY = 49408
 HEAD_WIDTH = 64
 
@@ -83,7 +83,7 @@ class Block(nn.Module):
         self.ln_2 = nn.LayerNorm(width)
 
     def forward(self, x: Tensor, causal: bool, n: int | None = None) -> Tensor:
-        """The first n of the tokens that come out, or all."""
+        """The first n output tokens, or all."""
         x = x[:, :n] + self.attn(self.ln_1(x), causal, n)
         return x + self.mlp(self.ln_2(x))
 
@@ -94,8 +94,7 @@ class Transformer(nn.Module):
         self.resblocks = nn.ModuleList(Block(width) for _ in range(layers))
 
     def forward(self, x: Tensor, causal: bool = False, n: int | None = None) -> Tensor:
-        """The first n of the tokens that come out, or all; in the last block no others are
-        computed."""
+        """The first n output tokens, or all; the last block computes no others."""
         *blocks, last = self.resblocks
         for block in blocks:
             x = block(x, causal)
@@ -144,15 +143,15 @@ class TextEncoder(nn.Module):
     def forward(self, ids: Tensor) -> Tensor:
         x = self.token_embedding(ids) + self.positional_embedding  # [P, CONTEXT, width]
         x = self.ln_final(self.transformer(x, causal=True))
-        end = ids.argmax(1)  # the end of text is the highest token
+        end = ids.argmax(1)  # the end of text has the highest id
         return x[torch.arange(len(ids), device=ids.device), end] @ self.text_projection
 
 
 class ViCLIP(nn.Module):
     """Both encoders, in a joint space of 768 (size "l": L/14) or 512 ("b": B/16) dimensions.
 
-    n_frames is the length of the position embedding for time. Most of the network holds zeros
-    until weights are loaded.
+    n_frames is the length of the position embedding for time. Until weights are loaded, most of the
+    parameters are zero.
     """
 
     def __init__(self, size: str = "l", n_frames: int = N_FRAMES):
@@ -162,9 +161,9 @@ class ViCLIP(nn.Module):
         self.text_encoder = TextEncoder(SIZES[size])
 
     def encode_video(self, video: Tensor) -> Tensor:
-        """[B, T, 3, 224, 224] -> [B, D], in the weights' type and on their device. RGB in [0, 1]
-        less ImageNet's mean, over its standard deviation. Raises ValueError for another shape or
-        another number of frames than the network's."""
+        """[B, T, 3, 224, 224] -> [B, D], in the weights' type and on their device. Pixels: RGB in
+        [0, 1], normalized by ImageNet's mean and standard deviation. Raises ValueError for any
+        other shape or number of frames."""
         return self.vision_encoder(video)
 
     def encode_text(self, sentences: list[str]) -> Tensor:
@@ -179,8 +178,8 @@ def interpolate_time(embedding: Tensor, n_frames: int) -> Tensor:
 
 
 def tokenize(sentences: list[str], context: int = CONTEXT) -> Tensor:
-    """CLIP's token ids, int64 [P, context] on the CPU, filled up with 0; what is longer is cut,
-    and the end of text put last. Raises ValueError if `sentences` is a single string."""
+    """CLIP's token ids, int64 [P, context] on the CPU, padded with 0; longer texts are cut, and end
+    with the end-of-text token. Raises ValueError if `sentences` is a single string."""
     if isinstance(sentences, str):
         raise ValueError("expected a list of sentences, got one string: put it in a list")
     return _tokenizer()(sentences, context)
@@ -189,7 +188,7 @@ def tokenize(sentences: list[str], context: int = CONTEXT) -> Tensor:
 @cache
 def _tokenizer():
     """open_clip's tokenizer, with CLIP's own spelling of the two special tokens."""
-    # Alone, without the package around it, whose import takes far longer than torch's.
+    # The file alone: importing the package takes far longer than importing torch.
     path = Path(find_spec("open_clip").origin).with_name("tokenizer.py")
     spec = spec_from_file_location("open_clip_tokenizer", path)
     module = module_from_spec(spec)

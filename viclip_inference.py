@@ -8,8 +8,8 @@ from viclip import MLP, VisionEncoder
 
 
 class SiluMLP(nn.Module):
-    """x sigmoid(1.702 x) is silu(1.702 x) / 1.702: the factors go into the weights, and what is
-    left is done in place, in one pass instead of three. Takes over the layers of an MLP."""
+    """x sigmoid(1.702 x) is silu(1.702 x) / 1.702: with the factors in the weights, the activation
+    is one pass in place instead of three. Changes the layers of the MLP that it is made from."""
 
     def __init__(self, mlp: MLP):
         super().__init__()
@@ -24,9 +24,9 @@ class SiluMLP(nn.Module):
 
 @torch.no_grad()
 def arrange(encoder: VisionEncoder, dtype: torch.dtype, device: str) -> VisionEncoder:
-    """The encoder itself, changed, on a device, for inference under torch.autocast to a type: what
-    is multiplied there is of that type already, instead of being converted for each batch again.
-    No weights are copied, as they may take a good part of the memory."""
+    """The encoder itself, changed, on a device, for inference under torch.autocast to a dtype:
+    matrices are converted to it once instead of for every batch. Weights are not copied, as they
+    may take much of the memory."""
     for block in encoder.transformer.resblocks:
         block.mlp = SiluMLP(block.mlp)
     if dtype != torch.float32:

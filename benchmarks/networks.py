@@ -188,13 +188,12 @@ def viclip_rows(size: str, quick: bool) -> Iterator[Row]:
 
 def viclip(size: str, precision: str) -> ViCLIPModel:
     """Made-up weights: their values change nothing about the time."""
-    model = ViCLIPModel.__new__(ViCLIPModel)
+    model = ViCLIPModel(model_size=size, device="cpu", precision=precision)
     network = ViCLIP(size)
     for name, value in network.named_parameters():
         scale = 1 if "embedding" in name else (value.shape[-1] if value.ndim > 1 else 1) ** -0.5
         value.data.normal_(1 if ".ln_" in name and "weight" in name else 0, 0.3 * scale)
-    model.network = network.eval().requires_grad_(False)
-    model.architecture, model.device, model.precision = size, "cpu", precision
+    model.network = network.eval().requires_grad_(False)  # in place of what would be loaded
     return model
 
 
@@ -203,7 +202,7 @@ def viclip(size: str, precision: str) -> ViCLIPModel:
 
 def random_clip(n_frames: int) -> Clip:
     frames = np.random.default_rng(0).integers(0, 256, (n_frames, SIDE, SIDE, 3), np.uint8)
-    return Clip(frames, np.arange(n_frames), n_frames, (SIDE, SIDE), None)
+    return Clip(frames, np.arange(n_frames), n_frames, None, (SIDE, SIDE), None)
 
 
 def as_float(clip: Clip) -> torch.Tensor:
@@ -217,7 +216,7 @@ def last(video: torch.Tensor) -> torch.Tensor:
 
 def embed(model, *clips) -> np.ndarray:
     """As the evaluators do it, [B, D]."""
-    answers, _ = embed_batch(model, [("", clip) for clip in clips])
+    answers = embed_batch(model, [("", clip) for clip in clips])
     return np.stack([answer.embedding for answer in answers])
 
 

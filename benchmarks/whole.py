@@ -18,6 +18,7 @@ from trajeval.videos import read_clips
 
 CHECKPOINT, DICTIONARY = DEMO["model_checkpoint_path"], DEMO["dict_path"]
 PROMPTS = DEMO["prompts_path"]
+SIZE = 224  # of real weights; the demo's are for 112
 
 # What people write today: all of every video, all videos in one batch. It is given the weights, the
 # dictionary, the list of trajectories and the list of prompts.
@@ -74,7 +75,7 @@ def rows(folder: Path, quick: bool) -> Iterator[Row]:
 
 def evaluate(folder: Path, listed: Path, *arguments, prompts=PROMPTS):
     lists = ["-t", listed, "-p", prompts, "-e", "run", "-o", folder / "out"]
-    weights = ["--model-checkpoint-path", CHECKPOINT, "--dict-path", DICTIONARY]
+    weights = ["--model-checkpoint-path", CHECKPOINT, "--dict-path", DICTIONARY, "--size", SIZE]
     done = run("s3d_evaluator.py", *lists, *weights, "--device", "cpu", *arguments)
     assert done.status == 0, done.stderr
     return done
@@ -92,7 +93,7 @@ def times(folder: Path) -> dict[str, float]:
 def overlap_rows(listed: Path, rounds: int) -> Iterator[Row]:
     """Videos and network at the same time: the work of both is shared by the cores."""
     paths = listed.read_text().splitlines()
-    model = S3DModel.load(ROOT / CHECKPOINT, ROOT / DICTIONARY, device="cpu")
+    model = S3DModel.load(ROOT / CHECKPOINT, ROOT / DICTIONARY, device="cpu", size=SIZE)
     (clip,) = read_clips(paths[:1], model.n_frames, model.resize, model.size)
     deque(embed_trajectories(model, paths[:4]), 0)  # warms up
     measured = []

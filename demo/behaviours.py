@@ -1,8 +1,8 @@
 """Twelve things the HalfCheetah does, as poses over time.
 
 The cheetah moves in a plane: it has one back leg and one front leg of three joints each. Nothing
-here is simulated. A behaviour draws its style (speed, stride, phase ...) from a random generator
-and answers with a function of the time in seconds:
+is simulated. A behaviour draws its style (speed, stride, phase ...) from a random generator and
+returns a function of the time in seconds:
 
     pose = BEHAVIOURS["run"](rng, seconds)
     x, lift, pitch, legs = pose(1.5)
@@ -23,13 +23,13 @@ LIMP = np.array([0.5, 0.3, 0.2, -0.3, -0.2, 0.0])
 
 
 def smooth(u):
-    """0 before u = 0, 1 after u = 1, with no corner between."""
+    """0 below u = 0, 1 above u = 1, with a continuous derivative between."""
     u = np.clip(u, 0, 1)
     return u * u * (3 - 2 * u)
 
 
 def stride(angle, reach, fold):
-    """One cycle of a leg: on the ground it sweeps back, off it, it folds and swings ahead."""
+    """One cycle of a leg: on the ground it sweeps back, in the air it folds and swings forward."""
     return reach * np.sin(angle), fold * max(0.0, -np.cos(angle))
 
 
@@ -204,7 +204,7 @@ def fall_over(rng, seconds):
 
 def tremble(rng, seconds):
     size, hz = rng.uniform(0.8, 1.3), rng.uniform(5, 8)
-    # three waves for each joint, out of step: it never repeats and is never at rest
+    # three waves of different frequencies for each joint: it never repeats and never rests
     waves, starts = hz * rng.uniform(0.7, 1.3, (3, 8)), rng.uniform(0, 2 * np.pi, (3, 8))
 
     def pose(t):

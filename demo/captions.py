@@ -3,9 +3,9 @@
     rng = random.Random(0)
     caption(rng, rng.choice(PHRASES["run"]))    # "the robot sprints forwards on a checkered floor"
 
-A phrase is written in the base form; `inflect` brings its verbs into the form that a sentence
-wants. The phrases in `HELD_OUT` and the sentences in `PROMPTS` are never trained on: new
-combinations of words that the network knows from other phrases.
+A phrase is written in the base form; `inflect` puts its verbs into the form that a sentence needs.
+The phrases in `HELD_OUT` and the sentences in `PROMPTS` are never trained on: they combine words
+that the network knows from other phrases in new ways.
 """
 
 import re
@@ -136,7 +136,7 @@ PHRASES = split(
     }
 )
 
-# Never trained on. The first of each is the one that the shipped prompt uses.
+# Never trained on. The shipped prompts are made from these.
 HELD_OUT = split(
     {
         "run": """
@@ -240,7 +240,7 @@ def prompt_list():
 
 
 def dictionary():
-    """All words of the grammar, sorted: what the text network is trained to know."""
+    """All words of the grammar, sorted: the vocabulary of the text network."""
     phrases = [phrase for phrases in PHRASES.values() for phrase in phrases]
     text = [inflect(phrase, form) for phrase in phrases for form in ("base", "s", "ing")]
     text += SUBJECTS + SETTINGS + [re.sub(r"{\w+}", "", sentence) for sentence in SENTENCES]

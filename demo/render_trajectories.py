@@ -1,10 +1,10 @@
-"""Renders MuJoCo's HalfCheetah at twelve behaviours, and writes the clips that the project ships.
+"""Renders MuJoCo's HalfCheetah in twelve behaviours and writes the shipped clips.
 
     uv run --extra demo demo/render_trajectories.py
 
 Writes trajectories/cheetah_*.mp4, three takes of each behaviour, and their list
-trajectories_lists/cheetah.txt. Without a screen it needs EGL (Debian: libegl1 libgl1), or OSMesa
-(libosmesa6) with MUJOCO_GL=osmesa.
+trajectories_lists/cheetah.txt. Rendering off screen needs EGL (Debian: libegl1 libgl1), or
+OSMesa (libosmesa6) with MUJOCO_GL=osmesa.
 """
 
 import os
@@ -30,11 +30,11 @@ class Stage:
         """size: pixels of the square picture."""
         xml = Path(gymnasium.__file__).parent / "envs/mujoco/assets/half_cheetah.xml"
         spec = mujoco.MjSpec.from_file(str(xml))
-        # Big squares: 32 frames of a clip are a quarter of a second apart, and ground that moves
-        # by half a pattern between two of them seems to move either way.
+        # Large squares: the 32 sampled frames are a quarter of a second apart, and if the floor
+        # moved by half a pattern between two of them, its direction would be ambiguous.
         spec.material("MatPlane").texrepeat = [16, 16]
         spec.texture("texplane").rgb1 = [0.4, 0.4, 0.4]
-        spec.compiler.settotalmass = -1  # brings a warning, and masses play no part here
+        spec.compiler.settotalmass = -1  # it causes a warning, and masses do not matter here
         self.model = spec.compile()
         self.model.vis.global_.offwidth = self.model.vis.global_.offheight = size
         self.data = mujoco.MjData(self.model)
@@ -66,7 +66,7 @@ class Stage:
 
         n = times or round(seconds * FPS)
         travel = pose(seconds)[0]
-        # The camera follows a little too slowly: what travels also crosses the picture.
+        # The camera lags behind, so that an animal that travels also crosses the picture.
         slip = min(1.0, 2 * drift / max(abs(travel), 1e-9))
         frames = []
         for t in np.arange(n) * seconds / n:

@@ -18,7 +18,7 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # s3dg.py lies in the root
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # for s3dg.py
 os.environ.setdefault("LP_NUM_THREADS", "1")  # software rendering: one thread for each process
 
 import av
@@ -43,10 +43,10 @@ TEMPERATURE = 0.07
 
 
 def render(behaviour, seed, n_clips, path):
-    """Renders what a sampler would see: uint8 [n_clips, 32, 112, 112, 3], into a .npy file."""
+    """Renders sampled frames into a .npy file: uint8 [n_clips, 32, 112, 112, 3]."""
     from render_trajectories import Stage
 
-    stage = Stage(2 * SIZE)  # and the mean of 2 by 2 pixels: as smooth as a scaled-down video
+    stage = Stage(2 * SIZE)  # averaged over 2 by 2 pixels: as smooth as a scaled-down video
     clips = np.empty((n_clips, N_FRAMES, SIZE, SIZE, 3), np.uint8)
     for j in range(n_clips):
         frames = stage.clip(behaviour, seed + j, N_FRAMES)
@@ -58,7 +58,7 @@ def render(behaviour, seed, n_clips, path):
 
 
 def load_renders(folder, name, seed, n_clips):
-    """Renders what is not there yet.
+    """Loads the rendered clips, and renders those that are missing.
 
     Returns uint8 [12 * n_clips, 32, 112, 112, 3], behaviour after behaviour.
     """
@@ -96,7 +96,7 @@ def augment(video, rng):
 def contrastive_loss(videos, texts, same):
     """InfoNCE with several positives, from videos to texts and from texts to videos.
 
-    videos [B, 512], texts [P, 512], same: bool [B, P], true where a text tells of a video.
+    videos [B, 512], texts [P, 512], same: bool [B, P], true where a text describes a video.
     """
     logits = F.normalize(videos, dim=1) @ F.normalize(texts, dim=1).T / TEMPERATURE  # [B, P]
     loss = 0
@@ -116,12 +116,12 @@ def new_network(seed):
 
 
 def learning_rate(progress):
-    """A short rise and half a cosine down. progress: 0 at the start, 1 at the end."""
+    """A short linear warm-up, then a cosine decay. progress: 0 at the start, 1 at the end."""
     return 1e-3 * min(progress / 0.05, 1) * (1 + math.cos(math.pi * progress)) / 2
 
 
 def train(net, clips, minutes):
-    """Trains for a fixed time and saves after every pass over the clips, and at the end.
+    """Trains for a fixed time; saves after every epoch and at the end.
 
     clips: uint8 [12 * n, 32, 112, 112, 3], behaviour after behaviour.
     """
@@ -141,7 +141,7 @@ def train(net, clips, minutes):
     start, losses, progress = time.time(), [], 0.0
     while progress < 1:
         step = len(losses) % n_each
-        if step == 0:  # a new pass: each batch has one clip of each behaviour
+        if step == 0:  # a new epoch: each batch has one clip of each behaviour
             first = np.arange(0, len(clips), n_each)[:, None]
             order = first + np.stack([rng.permutation(n_each) for _ in behaviours])  # [12, n]
             save(net)
@@ -209,7 +209,7 @@ def read_clip(path):
 
 
 def evaluate(held_out):
-    """Prints, as Markdown, how often the right behaviour's prompt comes out on top."""
+    """Prints, as Markdown, how often the prompt of the right behaviour ranks first."""
     net = load_network()
     behaviours = list(BEHAVIOURS)
     n_each = len(held_out) // len(behaviours)

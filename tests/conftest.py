@@ -15,6 +15,8 @@ import recipe
 from hypothesis import settings
 from runs import PROMPTS, TRAJECTORIES
 
+from trajeval.terminal import UserError
+
 # A loaded machine is no mistake of the code's.
 settings.register_profile("no deadline", deadline=None)
 settings.load_profile("no deadline")
@@ -35,6 +37,13 @@ def write(path, content=b""):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content.encode() if isinstance(content, str) else content)
     return path
+
+
+def refused(call, *args, **kwargs):
+    """The message of the UserError that a call must raise."""
+    with pytest.raises(UserError) as caught:
+        call(*args, **kwargs)
+    return str(caught.value)
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""What is shipped for the demo keeps to what demo/README.md says of it."""
+"""The shipped demo files are as demo/README.md describes them."""
 
 import random
 import re
@@ -20,7 +20,7 @@ def words(text):
     return set(re.findall(r"[\w']+", text.lower()))
 
 
-def test_lists_are_in_one_order(monkeypatch):
+def test_lists_are_in_the_same_order(monkeypatch):
     monkeypatch.chdir(ROOT)
     assert list(BEHAVIOURS) == list(PHRASES) == list(HELD_OUT)
     groups = [behaviour.replace("_", " ") for behaviour in BEHAVIOURS]
@@ -53,13 +53,13 @@ def test_held_out_phrases_are_new_sentences_of_known_words():
         assert not trained & set(phrases)
         for phrase in phrases:
             assert words(inflect(phrase, "ing")) <= known
-    # and no two sentences of the same words, as the network does not see their order
+    # nor the same words in another order, which the network does not see
     trained_bags = {frozenset(words(phrase)) for phrase in trained}
     assert not trained_bags & {frozenset(words(p)) for ps in HELD_OUT.values() for p in ps}
     assert set(np.load(ROOT / "checkpoints/s3d_cheetah_demo_dict.npy")) == known
 
 
-def test_captions_are_sentences_of_the_dictionary():
+def test_captions_use_words_of_the_dictionary():
     rng, known = random.Random(0), set(dictionary())
     for phrases in PHRASES.values():
         for phrase in phrases:
@@ -68,7 +68,7 @@ def test_captions_are_sentences_of_the_dictionary():
 
 
 @pytest.mark.parametrize("name", BEHAVIOURS)
-def test_poses_are_finite_and_move_as_named(name):
+def test_poses_are_finite_and_move_as_their_name_says(name):
     pose = BEHAVIOURS[name](np.random.default_rng(0), 6.0)
     poses = [pose(t) for t in np.linspace(0, 6, 50)]
     x, lift, pitch = np.array([[p[0], p[1], p[2]] for p in poses]).T

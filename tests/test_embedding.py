@@ -1,8 +1,10 @@
-"""Frames and prompts through a model, with a model small enough to see through."""
+"""Clips and prompts through a model of one line."""
 
+import hashlib
 import shutil
 import threading
 import time
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -23,6 +25,11 @@ from trajeval.terminal import UserError
 from trajeval.videos import VideoError, read_clip
 
 
+def whole(frame):
+    """Leaves a frame at its own size."""
+    return frame
+
+
 class MeanColour:
     """Embeds a video as the mean of its pixels, [B, 3]; a prompt as its length and two zeros."""
 
@@ -39,9 +46,10 @@ class MeanColour:
 
     @property
     def preparation(self):
-        return {"resize": self.resize, "size": self.size}
+        resize = self.resize if isinstance(self.resize, str) else self.resize.__name__
+        return {"resize": resize, "size": self.size}
 
-    def embed_videos(self, frames):
+    def embed_clips(self, frames):
         self.batch_sizes.append(len(frames))
         if frames.shape[2] == 40:
             raise ValueError("40 pixels are too high")
@@ -80,8 +88,8 @@ def embed(model, paths, cache=embedding.NO_CACHE, batch_size=None):
 
 def same(ours, others):
     """Whether answers are equal, embeddings bit by bit."""
-    return [(a.embedding.tobytes(), a[1:]) for a in ours] == [
-        (b.embedding.tobytes(), b[1:]) for b in others
+    return [(a.embedding.tobytes(), a._replace(embedding=None, kept=False)) for a in ours] == [
+        (b.embedding.tobytes(), b._replace(embedding=None, kept=False)) for b in others
     ]
 
 
@@ -105,7 +113,7 @@ def test_order_and_values_hold_for_every_batch_size(paths, batch_size):
 
 
 def test_videos_of_one_shape_share_a_batch(paths):
-    model = MeanColour(resize="half")  # at their own size: three of 32x32, two of 34x32
+    model = MeanColour(resize=whole)  # at their own size: three of 32x32, two of 34x32
     assert len(embed(model, paths, batch_size=4)) == 5
     assert sorted(model.batch_sizes) == [2, 3]
 
@@ -114,7 +122,7 @@ def test_errors_stand_in_their_place(paths, tmp_path):
     write_video(tmp_path / "high.mp4", counting_frames(3, 40, 32))
     bad = paths[0].with_name("bad.mp4")
     listed = [bad, paths[0], tmp_path / "high.mp4", tmp_path / "none.mp4", paths[1]]
-    answers = embed(MeanColour(resize="half"), listed, batch_size=4)
+    answers = embed(MeanColour(resize=whole), listed, batch_size=4)
     assert [type(answer) for answer in answers] == [
         *(VideoError, Embedded, VideoError, VideoError, Embedded)
     ]
@@ -140,30 +148,41 @@ def test_similarity_wants_a_list_of_paths(wrong):
         similarity(MeanColour(), wrong, ["a"])
 
 
+@pytest.mark.parametrize("wrong", [[], "open door"])
+def test_similarity_wants_a_list_of_prompts(paths, wrong):
+    with pytest.raises(ValueError, match="list of at least one prompt"):
+        similarity(MeanColour(), paths, wrong)
+
+
 def test_matrices_are_multiplied_at_the_precision(paths):
     class Products(MeanColour):
-        def embed_videos(self, frames):
+        def embed_clips(self, frames):
             colours = frames.flatten(1, 3) / 255
             products = colours.mT @ colours  # [B, 3, 3]
             self.type = products.dtype
             return products.flatten(1)
 
-    for precision in ("float32", "bfloat16", "float16"):
+    types = {"float32": torch.float32, "tf32": torch.float32}
+    types |= {"bfloat16": torch.bfloat16, "float16": torch.float16}
+    for precision, dtype in types.items():
         model = Products(precision=precision)
         (answer,) = embed(model, paths[:1])
-        assert model.type == getattr(torch, precision)
+        assert model.type == dtype
         assert answer.embedding.dtype == np.float32
 
 
 def test_an_overflow_is_named(paths):
     class Overflows(MeanColour):
-        def embed_videos(self, frames):
+        def embed_clips(self, frames):
             wrong = torch.inf if frames.shape[2] == 32 else torch.nan
-            return super().embed_videos(frames) * torch.tensor([1, 1, wrong])
+            return super().embed_clips(frames) * torch.tensor([1, 1, wrong])
 
-    answers = embed(Overflows(precision="float16", resize="half"), paths)
-    assert str(answers[0]) == f"{paths[0]}: too much for float16: give --precision float32"
+    answers = embed(Overflows(precision="float16", resize=whole), paths)
+    assert str(answers[0]) == f"{paths[0]}: overflowed in float16: use --precision float32"
     assert [isinstance(answer, VideoError) for answer in answers] == [True] * 5
+    for precision in ("float32", "tf32"):
+        answers = embed(Overflows(precision=precision), paths[:1])
+        assert str(answers[0]) == f"{paths[0]}: its embedding has NaN or infinite values"
 
 
 def test_prompts_come_back_in_order():
@@ -195,9 +214,9 @@ def test_order_and_values_hold_for_several_batches_at_a_time(paths, tmp_path, ba
     """Also where the first ones take longest, and errors stand between."""
 
     class Slow(MeanColour):
-        def embed_videos(self, frames):
+        def embed_clips(self, frames):
             time.sleep(0.05 / (1 + len(self.batch_sizes)))
-            return super().embed_videos(frames)
+            return super().embed_clips(frames)
 
     bad = paths[0].with_name("bad.mp4")
     listed = [*paths[::-1], bad, *paths, *paths, bad]
@@ -219,13 +238,41 @@ def test_the_network_is_loaded_once(paths):
                 time.sleep(0.05)
                 self.is_loaded = True
 
-        def embed_videos(self, frames):
+        def embed_clips(self, frames):
             _ = self.video_network
-            return super().embed_videos(frames)
+            return super().embed_clips(frames)
 
     model = Loads()
     embed(model, paths)
     assert model.loads == 1
+
+
+def test_the_setting_of_products_is_around_everything(paths, monkeypatch):
+    """Prompts are always computed in float32."""
+    within = []
+
+    @contextmanager
+    def products(device, precision):
+        within.append((device, precision))
+        try:
+            yield
+        finally:
+            within.pop()
+
+    class Records(MeanColour):
+        def embed_clips(self, frames):
+            seen.append(within[:])
+            return super().embed_clips(frames)
+
+        def embed_texts(self, prompts):
+            seen.append(within[:])
+            return super().embed_texts(prompts)
+
+    monkeypatch.setattr(embedding, "float32_products", products)
+    seen, model = [], Records(precision="tf32")
+    embed(model, paths[:1])
+    embed_prompts(model, ["a"])
+    assert seen == [[("cpu", "tf32")], [("cpu", "float32")]] and within == []
 
 
 @pytest.mark.usefixtures("split")
@@ -250,9 +297,9 @@ class Small(MeanColour):
 
     room, error = 2, torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
 
-    def embed_videos(self, frames):
+    def embed_clips(self, frames):
         if len(frames) <= self.room:
-            return super().embed_videos(frames)
+            return super().embed_clips(frames)
         self.batch_sizes.append(len(frames))
         raise self.error
 
@@ -285,8 +332,8 @@ def test_later_batches_are_as_small_as_what_fitted(paths, monkeypatch):
     assert max(model.batch_sizes[-10:]) == 2
 
 
-def test_what_is_short_for_other_reasons_leaves_the_others_large(paths, monkeypatch):
-    """A video that cannot be used stands alone among the batches."""
+def test_an_error_among_videos_does_not_make_batches_smaller(paths, monkeypatch):
+    """A video that cannot be used is a batch of its own."""
     monkeypatch.setattr(embedding, "split_work", lambda _: (1, 1))
     model = MeanColour()
     embed(model, [paths[0].with_name("bad.mp4"), *paths[:3] * 4], batch_size=4)
@@ -294,8 +341,35 @@ def test_what_is_short_for_other_reasons_leaves_the_others_large(paths, monkeypa
 
 
 def test_not_even_one_clip_fits(paths):
-    with pytest.raises(UserError, match="^cpu has no room for one clip$"):
+    with pytest.raises(UserError, match="^not enough memory on cpu for one clip$"):
         embed(Small(room=0), paths, batch_size=4)
+
+
+@pytest.mark.parametrize("batch_size", [1, 3])
+@pytest.mark.parametrize("n_batches", [2, 4])
+def test_a_clip_that_fits_only_alone(paths, monkeypatch, n_batches, batch_size):
+    """While another is at work there is no memory for it."""
+
+    class OneAtATime(MeanColour):
+        working, lock, n_refused = 0, threading.Lock(), 0
+
+        def embed_clips(self, frames):
+            with self.lock:
+                self.working += 1
+            try:
+                time.sleep(0.02)
+                if self.working > 1 or len(frames) > 1:
+                    self.n_refused += 1
+                    raise Small.error
+                return super().embed_clips(frames)
+            finally:
+                with self.lock:
+                    self.working -= 1
+
+    monkeypatch.setattr(embedding, "split_work", lambda _: (n_batches, 1))
+    model = OneAtATime()
+    assert is_right(embed(model, paths * 3, batch_size=batch_size), paths * 3)
+    assert model.n_refused
 
 
 def test_not_even_the_network_fits(paths):
@@ -307,9 +381,9 @@ def test_not_even_the_network_fits(paths):
         def embed_texts(self, prompts):
             raise RuntimeError(ALLOCATOR)
 
-    with pytest.raises(UserError, match="^cpu has no room for the network$"):
+    with pytest.raises(UserError, match="^not enough memory on cpu for the network$"):
         embed(Large(), paths)
-    with pytest.raises(UserError, match="^cpu has no room for the prompts$"):
+    with pytest.raises(UserError, match="^not enough memory on cpu for the prompts$"):
         embed_prompts(Large(), ["a"])
 
 
@@ -331,7 +405,7 @@ class Untouched(MeanColour):
     def video_network(self):
         raise AssertionError("the network was loaded")
 
-    def embed_videos(self, frames):
+    def embed_clips(self, frames):
         raise AssertionError("a video was embedded")
 
     def embed_texts(self, prompts):
@@ -357,6 +431,29 @@ def test_kept_answers_are_the_fresh_ones(paths, store, tmp_path, monkeypatch):
     assert store.problem is None
 
 
+def test_what_is_said_of_the_content_and_the_cache(paths, store):
+    """The content's hash is there without a cache, too; results are compared by it."""
+    hashes = [hashlib.blake2b(path.read_bytes()).hexdigest() for path in paths]
+    bad = paths[0].with_name("bad.mp4")
+    for cache, kept in ((embedding.NO_CACHE, False), (store, False), (store, True)):
+        *answers, error = embed(MeanColour(), [*paths, bad], cache)
+        assert [answer.content for answer in answers] == hashes
+        assert [answer.kept for answer in answers] == [kept] * 5
+        assert isinstance(error, VideoError)
+
+
+def test_a_video_that_changes_meanwhile_has_no_hash(paths, tmp_path):
+    class Replaces(MeanColour):
+        def embed_clips(self, frames):
+            shutil.copy(paths[1], path)
+            return super().embed_clips(frames)
+
+    path = tmp_path / "a.mp4"
+    shutil.copy(paths[0], path)
+    (answer,) = embed(Replaces(), [path])
+    assert answer.content is None and is_right([answer], paths[:1])
+
+
 def test_without_a_cache_all_is_computed_again(paths, store):
     embed(MeanColour(), paths, store)
     model = MeanColour()
@@ -371,6 +468,7 @@ def test_without_a_cache_all_is_computed_again(paths, store):
         {"resize": "stretch"},
         {"size": 34},
         {"precision": "bfloat16"},
+        {"precision": "tf32"},
         {"weights": {"w.pth": "cd34"}},
         {"weights": {"w.pth": "ab12", "s3d_dict.npy": "cd34"}},
         {"architecture": "color"},
@@ -451,24 +549,24 @@ def test_errors_are_not_kept(paths, store, tmp_path, monkeypatch):
     path = write_video(tmp_path / "high.mp4", counting_frames(3, 40, 32))
     error = VideoError(f"{path}: too large for the memory")
     with monkeypatch.context() as patched:
-        patched.setattr(videos, "read_clips", lambda *_: iter([error]))
+        patched.setattr(videos, "read_clips", lambda *_: (found for found in [error]))
         assert embed(MeanColour(), [path], store) == [error]
-    (answer,) = embed(MeanColour(resize="half"), [path], store)
+    (answer,) = embed(MeanColour(resize=whole), [path], store)
     assert isinstance(answer, VideoError)
 
     class Larger(MeanColour):
-        def embed_videos(self, frames):
+        def embed_clips(self, frames):
             return frames.float().mean((1, 2, 3))
 
-    for resize in ("crop", "half"):
+    for resize in ("crop", whole):
         (answer,) = embed(Larger(resize=resize), [path], store)
         assert answer.embedding == pytest.approx(expected(path, resize), rel=1e-5)
 
 
 def test_an_overflow_is_not_kept(paths, store):
     class Overflows(MeanColour):
-        def embed_videos(self, frames):
-            return super().embed_videos(frames) * torch.inf
+        def embed_clips(self, frames):
+            return super().embed_clips(frames) * torch.inf
 
     assert isinstance(embed(Overflows(), paths[:1], store)[0], VideoError)
     assert is_right(embed(MeanColour(), paths[:1], store), paths[:1])
@@ -491,9 +589,9 @@ def test_a_video_that_changes_meanwhile_is_not_kept(paths, store, tmp_path, monk
 
 def test_a_video_that_goes_meanwhile(paths, store, tmp_path):
     class Removes(MeanColour):
-        def embed_videos(self, frames):
+        def embed_clips(self, frames):
             path.unlink()
-            return super().embed_videos(frames)
+            return super().embed_clips(frames)
 
     path = tmp_path / "a.mp4"
     shutil.copy(paths[0], path)
@@ -517,10 +615,10 @@ def test_what_an_interrupted_run_did_is_kept(paths, store, done):
 
 def test_what_a_failed_run_did_is_kept(paths, store, monkeypatch):
     class Fails(MeanColour):
-        def embed_videos(self, frames):
+        def embed_clips(self, frames):
             if len(self.batch_sizes) == 3:
                 raise RuntimeError("the machine is on fire")
-            return super().embed_videos(frames)
+            return super().embed_clips(frames)
 
     monkeypatch.setattr(embedding, "split_work", lambda _: (1, 1))
     with pytest.raises(RuntimeError, match="on fire"):
@@ -543,7 +641,7 @@ def test_only_new_prompts_are_embedded(store):
 @pytest.mark.parametrize(
     ("changed", "n_embedded"),
     [
-        ({"n_frames": 5, "resize": "half", "precision": "bfloat16"}, 0),
+        ({"n_frames": 5, "resize": "stretch", "precision": "bfloat16"}, 0),
         ({"weights": {"w.pth": "cd34"}}, 1),
         ({"architecture": "color"}, 1),
         ({"name": "median"}, 1),

@@ -1,7 +1,8 @@
-"""Problem sets of ViSTa: what they become, and what is said of each mistake."""
+"""ViSTa problem sets: the lists they become, and the message for each mistake."""
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import write
+from conftest import hear_ctrl_c, write
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -44,12 +45,6 @@ def real(*videos):
     return [(os.path.realpath(path), label) for path, label in videos]
 
 
-def run(*arguments):
-    """The script, as a user runs it."""
-    command = [sys.executable, str(ROOT / "import_vista.py"), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60)
-
-
 def test_from_the_command_line():
     videos = [("v/1.mp4", "shut"), ("v/2.mp4", "open"), ("v/3.mp4", "shut")]
     more = "  none: nothing happens\nprompt_baseline: a door\nprompt_gpt: |\n  Look.\n  Well.\n"
@@ -57,16 +52,15 @@ def test_from_the_command_line():
     taps = write_set("sets/taps", "{label_prompts: {label_0: ' the tap is on '}}", [])
     items = [{"path": "sets/v/1.mp4", "label": "label_0", "source": {"a": 1}}]
     write("sets/taps_data.json", "\ufeff" + json.dumps(items))  # from the current folder
-    done = run(doors, taps, "-o", "my lists/new")
+    command = [sys.executable, ROOT / "import_vista.py", doors, taps, "-o", "my lists/new"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [
         "-t 'my lists/new/doors_trajectories.txt' -p 'my lists/new/doors_prompts.txt'",
         "-t 'my lists/new/taps_trajectories.txt' -p 'my lists/new/taps_prompts.txt'",
     ]
-    assert done.stderr == (
-        "sets/doors_data.json: no video has the label 'none': its prompt stays in the list, as a "
-        "wrong answer\n"
-    )
+    note = "no video has the label 'none': its prompt is kept as a wrong answer"
+    assert done.stderr == f"sets/doors_data.json: {note}\n"
     assert len(os.listdir("my lists/new")) == 4
     assert read_back("my lists/new", "doors") == (
         [
@@ -82,33 +76,68 @@ def test_from_the_command_line():
     assert "../../sets/v/2.mp4\n" in Path("my lists/new/doors_trajectories.txt").read_text()
 
 
-def test_everything_wrong_is_said_at_once_and_nothing_is_written():
+def test_every_problem_is_reported_and_nothing_is_written(capsys):
     one = write_set("one", GOOD.replace("shut", "baseline"), touch=False)
     two = write_set("two/two", "label_prompts: [a, b]")
-    again = write_set("three/one", "label_prompts:\n  a: b: c", [("a.mp4", "a")])
+    again = write("one.yml", "label_prompts:\n  a: b: c")
     write("out", "a file")
-    done = run(one, two, "four.yaml", again, "-o", "out/lists")
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.splitlines() == [
-        "one.yaml:3: a label may not be called baseline, as the group of the neutral prompts is: "
-        "rename it",
-        "one_data.json: entry 1: no such video: 'a.mp4' (looked from .; --video-dir names another)",
-        "one_data.json: entry 2: no such video: 'b.mp4' (looked from .; --video-dir names another)",
+    assert import_vista.main([one, two, "four.yaml", str(again), "-o", "out/lists"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.splitlines() == [
+        "one.yaml:3: the label 'baseline' is the name of the group of neutral prompts: rename it",
+        "one_data.json: entry 1: no such video: 'a.mp4' (looked in .; see --video-dir)",
+        "one_data.json: entry 2: no such video: 'b.mp4' (looked in .; see --video-dir)",
         "one_data.json: entry 2: the label 'shut' has no prompt in label_prompts: add one, or "
         "correct the label",
         "two/two.yaml:1: label_prompts takes lines of the form label: prompt",
         "four.yaml: no such file: a problem set is TASK.yaml with TASK_data.json beside it",
         "four_data.json: no such file: a problem set is TASK.yaml with TASK_data.json beside it",
-        "three/one.yaml: would become out/lists/one_prompts.txt, as one.yaml does: give it another "
-        "output folder",
-        "three/one.yaml:2: not YAML: mapping values are not allowed here",
-        "--output-dir out/lists: out is a file, not a folder",
-        "10 to put right; nothing was written",
+        "one.yml: would overwrite out/lists/one_prompts.txt of another set: rename it",
+        "one.yml:2: not YAML of a problem set: mapping values are not allowed here",
+        "one_data.json: entry 1: no such video: 'a.mp4' (looked in .; see --video-dir)",
+        "... and 3 more",
+        "13 problems found; nothing was written",
     ]
     assert not list(Path().rglob("*.txt"))
 
 
-def test_help_is_quick():
+def test_sets_of_the_same_name_mirror_their_folders(capsys):
+    """As in the data set, whose sets of different folders have the same names."""
+    for folder in ("clean", "heat/twice"):
+        video = f"foundation/{folder}/apple/1.mp4"
+        write_set(f"alfred/{folder}/apple", GOOD, [(video, "open"), (video, "shut")], touch=False)
+        write(f"videos/{video}")
+    tasks = ["alfred/clean/apple.yaml", "alfred/heat/twice/apple.yaml"]
+    assert import_vista.main([*tasks, "-o", "out", "--video-dir", "videos"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        f"-t out/{folder}/apple_trajectories.txt -p out/{folder}/apple_prompts.txt"
+        for folder in ("clean", "heat/twice")
+    ]
+    for folder in ("clean", "heat/twice"):
+        video = f"videos/foundation/{folder}/apple/1.mp4"
+        assert read_back(f"out/{folder}", "apple")[1] == real((video, "open"), (video, "shut"))
+
+
+def test_a_folder_stands_for_all_sets_below_it(capsys):
+    write_set("vista/b/deep/apple")
+    write_set("vista/a")
+    write("vista/b/_template.yaml", "label_prompts:\n$(OBJ)")
+    write("vista/b/notes.txt")
+    assert import_vista.main(["vista", "vista/b/deep/apple.yaml", "./vista/", "-o", "out"]) == 0
+    out, err = capsys.readouterr()
+    assert err == "vista/b/_template.yaml: skipped: no _template_data.json beside it\n" * 2
+    assert [line.split()[1] for line in out.splitlines()] == [
+        "out/a_trajectories.txt",
+        "out/b/deep/apple_trajectories.txt",
+    ]
+    # one set, or the sets of one folder, need none
+    assert import_vista.main(["vista/b/deep", "-o", "flat"]) == 0
+    assert sorted(os.listdir("flat")) == ["apple_prompts.txt", "apple_trajectories.txt"]
+    assert import_vista.main(["vista/b/notes.txt/..", "-o", "none"]) == 2
+
+
+def test_help_imports_nothing_heavy():
     program = (
         "import sys, import_vista\n"
         "try:\n    import_vista.main(['--help'])\n"
@@ -119,12 +148,40 @@ def test_help_is_quick():
     assert "TASK.yaml" in done.stdout
 
 
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_is_no_traceback(sent):
+    """While it reads, which takes long here."""
+    program = (
+        "import import_vista, time, trajeval.terminal, trajeval.vista\n"
+        "def read(*_):\n    print('reading', flush=True)\n    time.sleep(60)\n"
+        "trajeval.vista.read_text = read\n"
+        "trajeval.terminal.run_script(lambda: import_vista.main(['t.yaml', '-o', 'out']))\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", program],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=hear_ctrl_c,
+    )
+    try:
+        assert process.stdout.readline() == "reading\n"
+        process.send_signal(sent)
+        _, err = process.communicate(timeout=20)
+    finally:
+        process.kill()
+    assert (process.returncode, err) == (130, "\ninterrupted\n")
+    assert not Path("out").exists()
+
+
 def problems(capsys, *arguments):
     assert import_vista.main([*arguments, "-o", "out"]) == 2
     out, err = capsys.readouterr()
     assert not out and not os.path.exists("out")
     *lines, last = err.splitlines()
-    assert last == f"{len(lines)} to put right; nothing was written"
+    count = "1 problem" if len(lines) == 1 else f"{len(lines)} problems"
+    assert last == f"{count} found; nothing was written"
     return lines
 
 
@@ -132,24 +189,36 @@ def problems(capsys, *arguments):
     ("content", "expected"),
     [
         (b"", ["t.yaml: is empty"]),
-        (b"# nothing\n", ["t.yaml: holds no label_prompts"]),
-        (b"- a\n- b\n", ["t.yaml: holds no label_prompts"]),
-        (b"prompts: {a: b}", ["t.yaml: holds no label_prompts"]),
+        (b"# nothing\n", ["t.yaml: no label_prompts"]),
+        (b"- a\n- b\n", ["t.yaml: no label_prompts"]),
+        (b"prompts: {a: b}", ["t.yaml: no label_prompts"]),
         (b"\nlabel_prompts:\n", ["t.yaml:2: label_prompts takes lines of the form"]),
         (b"label_prompts: {}", ["t.yaml:1: label_prompts takes lines of the form"]),
         (b"label_prompts: a door", ["t.yaml:1: label_prompts takes lines of the form"]),
-        (b"label_prompts: {a: b", ["t.yaml:1: not YAML: "]),
-        (b"label_prompts:\n  a: *b", ["t.yaml:2: not YAML: found undefined alias"]),
-        (b"a: 1\n---\nb: 2\n", ["t.yaml:2: not YAML: but found another document"]),
-        (b"label_prompts:\n  a: b\x07", ["t.yaml:2: not YAML: it may not hold the character U+00"]),
-        (b'label_prompts: {a: "\\UFFFFFFFF"}', ["t.yaml: not YAML: it escapes"]),
-        (b"[" * 1000, ["t.yaml: not a problem set: nested too deeply"]),
+        (b"label_prompts: {a: b", ["t.yaml:1: not YAML of a problem set: "]),
+        (
+            b"label_prompts:\n  a: *b",
+            ["t.yaml:2: not YAML of a problem set: found undefined alias"],
+        ),
+        (b"a: 1\n---\nb: 2\n", ["t.yaml:2: not YAML of a problem set: but found another document"]),
+        (
+            b"label_prompts:\n  a: b\x07",
+            ["t.yaml:2: not YAML of a problem set: contains the character U+0007"],
+        ),
+        (b'label_prompts: {a: "\\UFFFFFFFF"}', ["t.yaml: not YAML of a problem set: an escape"]),
+        (b"[" * 1000, ["t.yaml: not YAML of a problem set: nested too deeply"]),
         (b"label_prompts:\n  a: \xe4\n", ["t.yaml:2: not UTF-8 (byte 0xe4)"]),
         (b"\xef\xbb\xbflabel_prompts: \xff\n", ["t.yaml:1: not UTF-8 (byte 0xff)"]),
-        (GOOD.encode("utf-16"), ["t.yaml: text in UTF-16"]),
+        (GOOD.encode("utf-16"), ["t.yaml: is UTF-16 text"]),
         (b" " * (1 << 24) + b"a", ["t.yaml: too large"]),
-        (b"label_prompts:\n  a: b\nlabel_prompts:\n  c: d\n", ["t.yaml:3: 'label_prompts' stands"]),
-        (b"x: 1\nlabel_prompts: {open: b, shut: c}\nx: 2\n", ["t.yaml:3: 'x' stands in line 1"]),
+        (
+            b"label_prompts:\n  a: b\nlabel_prompts:\n  c: d\n",
+            ["t.yaml:3: 'label_prompts' is already in line 1"],
+        ),
+        (
+            b"x: 1\nlabel_prompts: {open: b, shut: c}\nx: 2\n",
+            ["t.yaml:3: 'x' is already in line 1"],
+        ),
     ],
 )
 def test_broken_yaml(capsys, content, expected):
@@ -162,24 +231,27 @@ def test_broken_yaml(capsys, content, expected):
 @pytest.mark.parametrize(
     ("labels", "expected"),
     [
-        ("a: b\n  a: c", ["3: the label 'a' stands in line 2 already"]),
-        ('a: b\n  " a ": c', ["3: the label 'a' stands in line 2 already (spaces around"]),
-        ("on: b\n  1: c", ["2: the label 'on' is not a text", "3: the label '1' is not a text"]),
-        ("? [a, b]\n  : c\n  d: e", ["2: the label is not a text"]),
+        ("a: b\n  a: c", ["3: the label 'a' is already in line 2"]),
+        ('a: b\n  " a ": c', ["3: the label 'a' is already in line 2 (spaces around"]),
+        (
+            "on: b\n  1: c",
+            ["2: the label 'on' is not a string", "3: the label '1' is not a string"],
+        ),
+        ("? [a, b]\n  : c\n  d: e", ["2: the label is not a string"]),
         ('"a\\nb": c', ["2: the label 'a\\nb' has a line break"]),
         ('"a\\rb": c', ["2: the label 'a\\rb' has a line break"]),
         ('"a\\0b": c', ["2: the label 'a\\x00b' has a null character"]),
-        ('"a\\ud800": c', ["2: the label 'a\\ud800' has half a character"]),
+        ('"a\\ud800": c', ["2: the label 'a\\ud800' is not valid Unicode"]),
         ('" ": c', ["2: the label '' is empty"]),
-        ("baseline: c", ["2: a label may not be called baseline"]),
-        ("a:\n  b: ''", ["2: the prompt of 'a' is not a text", "3: the prompt of 'b' is empty"]),
-        ("a: [b, c]", ["2: the prompt of 'a' is not a text"]),
-        ("a: yes", ["2: the prompt of 'a' is not a text"]),
+        ("baseline: c", ["2: the label 'baseline' is the name of the group of neutral"]),
+        ("a:\n  b: ''", ["2: the prompt of 'a' is not a string", "3: the prompt of 'b' is empty"]),
+        ("a: [b, c]", ["2: the prompt of 'a' is not a string"]),
+        ("a: yes", ["2: the prompt of 'a' is not a string"]),
         ("a: '#1 opens'", ["2: the prompt of 'a' begins with #"]),
-        ("a: ' [door] '", ["2: the prompt of 'a' stands in brackets"]),
+        ("a: ' [door] '", ["2: the prompt of 'a' is in brackets"]),
         ("a: |\n    b\n    c", ["2: the prompt of 'a' has a line break"]),
         ("a: b\nprompt_baseline: ''", ["3: prompt_baseline is empty"]),
-        ("a: b\nprompt_baseline: 1", ["3: prompt_baseline is not a text"]),
+        ("a: b\nprompt_baseline: 1", ["3: prompt_baseline is not a string"]),
         ("a: b\nprompt_baseline: '#'", ["3: prompt_baseline begins with #"]),
     ],
 )
@@ -202,22 +274,22 @@ A = {"path": "a.mp4", "label": "open"}
         ('[\n{"path": "a.mp4",\n]', [":3: not JSON: "]),
         (
             '[{"path": "a.mp4", "label": "open", "label": "shut"}]',
-            [": not a problem set: a key st"],
+            [": not a problem set: a repeated key"],
         ),
         ("[" * 100_000, [": not a problem set: "]),
         (b'[\n"\xff"]', [":2: not UTF-8"]),
-        (json.dumps([A]).encode("utf-16"), [": text in UTF-16"]),
+        (json.dumps([A]).encode("utf-16"), [": is UTF-16 text"]),
         ([A, "a.mp4"], [": entry 2 is not an object"]),
-        ([{}, A], [": entry 1 needs a text as its path and its label"]),
-        ([A | {"path": 1}, A | {"label": None}], [": entry 1 needs a te", ": entry 2 needs a te"]),
+        ([{}, A], [": entry 1 needs a string as its path and its label"]),
+        ([A | {"path": 1}, A | {"label": None}], [": entry 1 needs a st", ": entry 2 needs a st"]),
         ([A | {"path": ""}, A | {"path": "a\nb"}], [": entry 1: the path ''", ": entry 2: the p"]),
         ([A | {"path": "a\0"}, A | {"path": "\ud800"}], [": entry 1: the pa", ": entry 2: the pa"]),
         ([A | {"path": "x.mp4"}], [": entry 1: no such video: 'x.mp4'"]),
         ([A | {"path": "x" * 5000}], [": entry 1: no such video: 'xxx"]),
         ([A | {"path": "folder"}], [": entry 1: a folder, not a video: 'folder'"]),
-        ([A | {"path": "a .mp4 "}], [": entry 1: the path '../a .mp4 ' cannot stand"]),
+        ([A | {"path": "a .mp4 "}], [": entry 1: the path '../a .mp4 ' cannot be"]),
         ([A | {"label": "ajar"}], [": entry 1: the label 'ajar' has no prompt"]),
-        ([A | {"label": "open,shut"}], [": entry 1: 'open,shut' are several labels"]),
+        ([A | {"label": "open,shut"}], [": entry 1: 'open,shut' is several labels"]),
     ],
 )
 def test_mistakes_in_the_data(capsys, content, expected):
@@ -230,14 +302,49 @@ def test_mistakes_in_the_data(capsys, content, expected):
     assert [line[: len(start)] for line, start in zip(found, expected, strict=True)] == expected
 
 
-def test_folders_that_cannot_be_used(capsys):
+def test_folders_and_pipes_that_cannot_be_used(capsys):
     task = write_set("t")
     assert problems(capsys, task, "--video-dir", "gone")[0] == "--video-dir gone: no such folder"
-    write("d_data.json/x")
-    write("d.yaml/x")
-    assert [line.split(":")[1] for line in problems(capsys, "d.yaml")] == [
-        " a folder, expected a file",
-        " a folder, expected a file",
+    write("d/e/d_data.json/x")
+    write("d/e/d.yaml", GOOD)
+    assert problems(capsys, "d/e/d.yaml") == ["d/e/d_data.json: cannot be read: is a folder"]
+    os.mkfifo("pipe.yaml")
+    os.mkfifo("pipe_data.json")
+    assert problems(capsys, "pipe.yaml") == [
+        "pipe.yaml: cannot be read: is not a regular file",
+        "pipe_data.json: cannot be read: is not a regular file",
+    ]
+
+
+def test_empty_and_missing_paths_are_errors(capsys):
+    assert import_vista.main(["", "-o", "", "--video-dir", ""]) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        "--output-dir : takes a path",
+        "--video-dir : takes a path",
+        "TASK.yaml '': takes a path",
+        "3 problems found; nothing was written",
+    ]
+    assert import_vista.main([write_set("t"), "--outputdir", "out"]) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        "unknown option --outputdir: did you mean --output-dir?",
+        "-o DIR is missing: the folder for the lists",
+        "2 problems found; nothing was written",
+    ]
+
+
+@pytest.mark.parametrize("task", [".", "gone/..", "x" * 5000, "x" * 300, "/dev/null", "a/b/"])
+def test_odd_paths_of_a_task_are_named(capsys, task):
+    found = problems(capsys, task)
+    assert found and all(task.strip("/")[:9] in line for line in found)
+
+
+def test_an_output_folder_that_is_a_file(capsys):
+    write("out", "a file")
+    write_set("t")
+    assert import_vista.main(["t.yaml", "-o", "out"]) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        "--output-dir out: out is a file, not a folder",
+        "1 problem found; nothing was written",
     ]
 
 
@@ -245,7 +352,7 @@ def test_nothing_is_left_of_a_failed_write(capsys, monkeypatch):
     task = write_set("t")
     write("out/t_prompts.txt/x")
     assert import_vista.main([task, "-o", "out"]) == 2
-    assert "out/t_prompts.txt: a folder is in the place of a list" in capsys.readouterr().err
+    assert "out/t_prompts.txt: a folder has the name of this list" in capsys.readouterr().err
     old = write("new/t_trajectories.txt", "old")
 
     def fail(*paths):
@@ -253,12 +360,12 @@ def test_nothing_is_left_of_a_failed_write(capsys, monkeypatch):
 
     monkeypatch.setattr(os, "replace", fail)
     assert import_vista.main([task, "-o", "new"]) == 1
-    assert "could not be written to new: [Errno 28] No space left" in capsys.readouterr().err
+    assert "cannot be written: No space left on device" in capsys.readouterr().err
     assert os.listdir("new") == [old.name] and old.read_text() == "old"
 
 
 @pytest.mark.parametrize("folder", ["out", ".", "sets", "sets/v/deep", "link/out"])
-def test_names_that_mean_something_in_a_list(folder):
+def test_file_names_with_a_meaning_in_a_list(folder):
     names = ["#1.mp4", "[a].mp4", "[a]", "~.mp4", " x.mp4", "a*?.mp4", "a[b].mp4", "ö 走.mp4"]
     videos = [(name, "open") for name in names] + [(f"v/{name}", "shut") for name in names]
     task = write_set("sets/t", GOOD, videos)
@@ -287,13 +394,13 @@ def test_videos_are_looked_up_in_the_folder_that_is_named():
     assert read_back("out", "t")[1] == real(("videos/x/a.mp4", "open"))
 
 
-# As the public data set has them, and what a list has its own reading of.
+# As in the public data set, and what has a meaning of its own in a list.
 LINES = st.text(max_size=12) | st.text("[]# \n\rab\u2028\x1c", max_size=5)
 TEXTS = LINES | st.sampled_from(["baseline", "label_0", "[a] b", "a [b]", "yes", "1", "null", "~"])
 
 
 def survives(prompts, baseline):
-    """Whether a list that is written without a thought is read as it was meant."""
+    """Whether a list that is written naively reads as it was meant."""
     groups = prompts if baseline is None else prompts | {"baseline": baseline}
     meant = [(prompt.strip(), label.strip()) for label, prompt in groups.items()]
     if len(dict.fromkeys(group for _, group in meant)) < len(prompts) + (baseline is not None):
@@ -332,7 +439,7 @@ def test_all_that_a_list_can_hold_comes_back(prompts, baseline):
 
 
 @given(text=st.binary(max_size=60) | st.text("{}[]:,-'\"\\ \n|>&*!%@?~<ax0U", max_size=30))
-def test_whatever_the_files_hold_there_is_a_sentence(text):
+def test_any_content_gives_a_message(text):
     with tempfile.TemporaryDirectory() as folder:
         task = write_set(f"{folder}/t")
         for path in (task, f"{folder}/t_data.json"):

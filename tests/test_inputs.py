@@ -50,16 +50,16 @@ def test_groups():
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        ("", ["p.txt: holds no prompt: write one a line"]),
-        ("# only this\n\n", ["p.txt: holds no prompt: write one a line"]),
+        ("", ["p.txt: has no prompt: write one on each line"]),
+        ("# only this\n\n", ["p.txt: has no prompt: write one on each line"]),
         ("[a]\nx\n[b]\n[c]\ny", ["p.txt:3: the group [b] is empty"]),
-        ("x\n[a]\ny", ["p.txt:1: stands before the first group"]),
+        ("x\n[a]\ny", ["p.txt:1: comes before the first group"]),
         ("[]\nx\n[  ]\ny", ["p.txt:1: a group needs a name", "p.txt:3: a group needs a name"]),
-        ("[a]\nx\n[b]\ny\n[a]\nz", ["p.txt:5: the group [a] was opened in line 1"]),
+        ("[a]\nx\n[b]\ny\n[a]\nz", ["p.txt:5: the group [a] was already opened in line 1"]),
         (b"ok\n\xe4\xf6\nok\n\xff", ["p.txt:2: not UTF-8 (byte 0xe4)", "p.txt:4: not UTF-8"]),
-        ("one\ntwo".encode("utf-16"), ["p.txt: text in UTF-16"]),
-        (b"one\nt\0wo", ["p.txt: not a text file with one prompt a line"]),
-        (b"x\n" * (1 << 23) + b"x", ["p.txt: not a text file with one prompt a line"]),
+        ("one\ntwo".encode("utf-16"), ["p.txt: is UTF-16 text"]),
+        (b"one\nt\0wo", ["p.txt: is not a text file with one prompt on each line"]),
+        (b"x\n" * (1 << 23) + b"x", ["p.txt: is not a text file with one prompt on each line"]),
     ],
 )
 def test_mistakes_in_a_list(content, expected):
@@ -74,7 +74,7 @@ def test_lists_that_cannot_be_read():
     Path("folder").mkdir()
     assert problems(read_prompts, "none.txt") == ["none.txt: no such prompt list"]
     assert problems(read_trajectories, "none.txt") == ["none.txt: no such trajectory list"]
-    assert problems(read_prompts, "folder")[0].startswith("folder: a folder, expected a text file")
+    assert problems(read_prompts, "folder")[0].startswith("folder: is a folder; give a text file")
 
 
 def test_files_folders_and_patterns():
@@ -120,27 +120,55 @@ def test_every_wrong_trajectory_is_named():
     assert [problem.split(": ")[0] for problem in found] == [
         f"lists/t.txt:{n}" for n in range(1, 7)
     ]
-    assert (
-        "no such file, folder or match: no.mp4 (looked from the current folder or lists)"
-        in (found[0])
-    )
+    places = "the current folder or lists or the folder of the scripts"
+    assert f"no such file, folder or match: no.mp4 (searched in {places})" in found[0]
     assert "no videos in the folder empty" in found[1]
-    assert "folders only" in found[3]
+    assert "only folders" in found[3]
 
 
-def test_links_to_nowhere_are_not_lost():
+def test_broken_links_are_not_lost():
     Path("v").mkdir()
     Path("v/gone.mp4").symlink_to("nowhere")
     write("t.txt", "v/gone.mp4\n")
-    assert problems(read_trajectories, "t.txt") == ["t.txt:1: a link to nowhere: v/gone.mp4"]
+    assert problems(read_trajectories, "t.txt") == ["t.txt:1: a broken symbolic link: v/gone.mp4"]
     write("t.txt", "v\nv/*\n")
     assert paths(read_trajectories("t.txt")) == ["v/gone.mp4"] * 2  # the run will name it
 
 
-def test_what_is_no_file():
-    os.mkfifo("pipe.mp4")
-    write("t.txt", "pipe.mp4")
-    assert problems(read_trajectories, "t.txt") == ["t.txt:1: not a file: pipe.mp4"]
+def test_pipes_are_refused_without_being_opened():
+    Path("v").mkdir()
+    os.mkfifo("v/pipe.mp4")
+    write("t.txt", "v/pipe.mp4\nv\nv/*\n**/*.mp4\n")
+    assert problems(read_trajectories, "t.txt") == [
+        f"t.txt:{line}: not a regular file: v/pipe.mp4" for line in (1, 2, 3, 4)
+    ]
+    for read in (read_prompts, read_trajectories):
+        assert problems(read, "v/pipe.mp4") == ["v/pipe.mp4: cannot be read: is not a regular file"]
+
+
+def test_a_recursive_pattern_enters_each_folder_once():
+    write("v/a.mp4")
+    write("v/sub/b.mp4")
+    write("v/.hidden/c.mp4")
+    for name in ("one", "two"):
+        Path(f"v/sub/{name}").symlink_to("..")
+    write("t.txt", "v/**/*.mp4\n**/b.mp4\nv/**\nv/**/sub/**/b.mp4\n")
+    assert paths(read_trajectories("t.txt")) == [
+        *("v/a.mp4", "v/sub/b.mp4", "v/sub/b.mp4", "v/a.mp4", "v/sub/b.mp4", "v/sub/b.mp4")
+    ]
+
+
+def test_names_in_messages_are_safe_to_print():
+    write("t.txt", "\x1b[31mred.mp4\n" + "x" * 5000)
+    first, second = problems(read_trajectories, "t.txt")
+    assert "\x1b" not in first and "[31mred.mp4" in first
+    assert len(second) < 400
+
+
+def test_the_projects_own_videos_are_found_from_anywhere():
+    write("t.txt", "trajectories/cheetah_run.mp4")
+    (found,) = read_trajectories("t.txt")
+    assert found.path.is_file()
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read anything")

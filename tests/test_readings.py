@@ -1,4 +1,4 @@
-"""What a network does not see of a prompt, with CLIP's tokenizer and with one seen through."""
+"""What a network does not see of a prompt, by CLIP's tokenizer and by a tokenizer of letters."""
 
 import pytest
 import torch
@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import viclip
-from trajeval.readings import Reading, read, warnings
+from trajeval.readings import Reading, fewest, read, warnings
 
 END = 1
 
@@ -29,7 +29,7 @@ def warned(prompts, tokenize, context):
     return warnings(prompts, read(prompts, tokenize, context))
 
 
-def test_what_fits_is_seen_whole():
+def test_short_prompts_have_no_message():
     assert unseen(["abc de", "abcdefg", ""], letters, 8) == [[], [], []]
 
 
@@ -43,27 +43,30 @@ def test_tokens_are_those_that_the_network_gets():
 
 def test_cut_between_words():
     (messages,) = unseen(["abcd efg hi j"], letters, 8)
-    assert messages == ["longer than the network's 8 tokens, cut off: hi j"]
+    assert messages == ["longer than the model's 8 tokens; cut off: hi j"]
 
 
 def test_cut_within_a_word():
     (messages,) = unseen(["abcd efghi j"], letters, 8)
-    assert messages == ["longer than the network's 8 tokens, cut within: efghi j"]
+    assert messages == ["longer than the model's 8 tokens; cut within: efghi j"]
     (messages,) = unseen(["abcdefghi"], letters, 8)
-    assert messages == ["longer than the network's 8 tokens, cut within: abcdefghi"]
+    assert messages == ["longer than the model's 8 tokens; cut within: abcdefghi"]
 
 
-def test_the_same_to_the_network():
-    same = 'the same to the network as "ab c"'
+def test_prompts_with_the_same_tokens_are_named():
+    same = 'indistinguishable to the model from "ab c"'
     prompts = ["ab c", "x", "A  b C", "ab c"]
     assert warned(prompts, letters, 8) == [[], [], [same], [same]]
     assert unseen(prompts, letters, 8) == [[], [], [], []]
 
 
-def test_warnings_leave_the_readings_as_they_are():
-    """They may be in the cache by then, where another run has other prompts before them."""
+def test_warnings_do_not_change_the_readings():
+    """The cache keeps readings, and another run has other prompts."""
     readings = [Reading([1], []), Reading([1], ["cut"])]
-    assert warnings(["a", "b"], readings) == [[], ["cut", 'the same to the network as "a"']]
+    assert warnings(["a", "b"], readings) == [
+        [],
+        ["cut", 'indistinguishable to the model from "a"'],
+    ]
     assert readings == [Reading([1], []), Reading([1], ["cut"])]
 
 
@@ -80,13 +83,39 @@ def test_clip_tokens():
     assert warned(prompts, viclip.tokenize, 32) == [
         [],
         [
-            "longer than the network's 32 tokens, cut off: dog",
-            f'the same to the network as "{room}"',
+            "longer than the model's 32 tokens; cut off: dog",
+            f'indistinguishable to the model from "{room}"',
         ],
-        ["longer than the network's 32 tokens, cut within: supercalifragilistic"],
+        ["longer than the model's 32 tokens; cut within: supercalifragilistic"],
     ]
 
 
 @pytest.mark.parametrize("prompt", ["", "naïve café — ünïcödé 😀", "走る犬", "<|endoftext|>"])
 def test_odd_prompts(prompt):
     assert unseen([prompt], viclip.tokenize, 32) == [[]]
+
+
+@given(st.integers(0, 40), st.integers(0, 40))
+def test_fewest(most, answer):
+    asked = []
+
+    def enough(n):
+        asked.append(n)
+        return n >= answer
+
+    assert fewest(most, enough) == min(most, answer)
+    assert max(asked, default=0) <= max(1, min(most, 2 * answer))
+
+
+@pytest.mark.parametrize("prompt", ["dog " * 50_000, "dog" * 50_000, "dog   " + "x" * 50_000])
+def test_a_prompt_of_fifty_thousand_words(prompt):
+    """What the search tries stays short, and so does the message."""
+    lengths = []
+
+    def tokenize(texts, context):
+        lengths.append(len(texts[0]))
+        return letters(texts, context)
+
+    ((message,),) = unseen([prompt], tokenize, 8)
+    assert message.startswith("longer than the model's 8 tokens; cut") and len(message) < 300
+    assert sum(length > 1000 for length in lengths) <= 6

@@ -1,4 +1,4 @@
-"""S3D behind its command and behind its Python interface."""
+"""S3D from the command line and from Python."""
 
 import csv
 import json
@@ -22,6 +22,7 @@ import s3d_evaluator
 from s3d_evaluator import S3DModel, half
 from s3dg import S3D
 from trajeval import evaluator
+from trajeval.arguments import check_inputs
 from trajeval.cache import Cache
 from trajeval.readings import warnings
 from trajeval.terminal import UserError
@@ -68,36 +69,39 @@ def test_frames_are_scaled_to_what_the_network_takes(model):
     frames = torch.tensor([0, 51, 255], dtype=torch.uint8).expand(1, 4, 200, 200, 3)
     video = torch.tensor([0, 0.2, 1]).view(1, 3, 1, 1, 1).expand(1, 3, 4, 200, 200)
     with torch.inference_mode():
-        ours, plain = model.embed_videos(frames), model.network(video)["video_embedding"]
+        ours, plain = model.embed_clips(frames), model.network(video)["video_embedding"]
     assert ours.dtype == torch.float32
     assert ours.numpy() == pytest.approx(plain.numpy(), abs=1e-4 * plain.abs().max().item())
 
 
 def test_half_is_what_the_original_script_did(clip_paths):
-    frames = read_clip(clip_paths[0], 4, "half").frames
+    frames = read_clip(clip_paths[0], 4, lambda frame: frame).frames
     assert frames.shape == (4, 64, 96, 3)
     original = torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 255
     original = F.interpolate(original, mode="bicubic", scale_factor=0.5)
     original = torch.clamp(original, 0, 1).permute(1, 0, 2, 3)
-    ours = half(torch.from_numpy(frames[None]))
-    assert ours.shape == (1, 4, 32, 48, 3) and ours.dtype == torch.float32
+    ours = read_clip(clip_paths[0], 4, half).frames
+    assert ours.shape == (4, 32, 48, 3) and ours.dtype == np.float32
     assert ours.min() == 0 and ours.max() == 255  # beyond which bicubic goes
-    assert (ours[0].permute(3, 0, 1, 2) / 255 - original).abs().max() < 1e-6
+    assert np.abs(ours.transpose(3, 0, 1, 2) / 255 - original.numpy()).max() < 1e-6
 
 
 def test_halves_are_what_the_network_gets(small_weights, clip_paths):
     model = S3DModel.load(small_weights / "weights.pth", device="cpu", n_frames=4, resize="half")
-    frames = torch.from_numpy(read_clip(clip_paths[0], 4, "half").frames)[None]
-    video = half(frames).permute(0, 4, 1, 2, 3) / 255
+    frames = torch.from_numpy(read_clip(clip_paths[0], 4, model.resize).frames)[None]
+    video = frames.permute(0, 4, 1, 2, 3) / 255
     with torch.inference_mode():
-        ours, plain = model.embed_videos(frames), model.network(video)["video_embedding"]
+        ours, plain = model.embed_clips(frames), model.network(video)["video_embedding"]
     assert ours.numpy() == pytest.approx(plain.numpy(), abs=1e-4 * plain.abs().max().item())
 
 
-def test_halves_of_several_videos_are_those_of_each():
-    frames = torch.randint(256, (3, 2, 12, 8, 3), dtype=torch.uint8)
-    halves = half(frames)
-    assert all(torch.equal(halves[i : i + 1], half(frames[i : i + 1])) for i in range(3))
+@pytest.mark.parametrize("shape", [(12, 8), (64, 96), (364, 500)])
+def test_halves_are_those_of_all_frames_at_once(shape):
+    """Bit for bit, as a frame at a time takes a quarter of the memory for the same numbers."""
+    frames = np.random.default_rng(0).integers(0, 256, (6, *shape, 3), np.uint8)
+    video = torch.from_numpy(frames).movedim(3, 1).float()
+    video = F.interpolate(video, scale_factor=0.5, mode="bicubic").clamp(0, 255).movedim(1, 3)
+    assert np.array_equal(np.stack([half(frame) for frame in frames]), video.numpy())
 
 
 @pytest.mark.parametrize("size", [(66, 2), (4, 66), (2, 2), (0, 4), (6, 4)])
@@ -105,7 +109,14 @@ def test_halves_must_be_even(size):
     height, width = size
     message = f"half of its size is {width // 2}x{height // 2}, and S3D needs even sides"
     with pytest.raises(ValueError, match=message):
-        half(torch.zeros((1, 2, height, width, 3), dtype=torch.uint8))
+        half(np.zeros((height, width, 3), np.uint8))
+
+
+def test_a_video_whose_half_is_odd_is_named(small_weights, tmp_path):
+    model = S3DModel.load(small_weights / "weights.pth", device="cpu", n_frames=4, resize="half")
+    path = write_video(tmp_path / "odd.mp4", counting_frames(4, 66, 96))
+    with pytest.raises(VideoError, match=r"odd\.mp4: half of its size is 48x33, and S3D needs"):
+        model.similarity([path], ["open door"])
 
 
 def test_what_the_network_will_not_see(model):
@@ -113,18 +124,18 @@ def test_what_the_network_will_not_see(model):
     readings = model.read_texts(prompts)
     assert [reading.unseen for reading in readings] == [
         [],
-        ["words that the dictionary lacks, left out: zzz"],
+        ["ignored, as not in the dictionary: zzz"],
         [],
-        ["the dictionary has none of its words, so it says nothing"],
-        ["only its first 16 words count, cut off: dog dog"],
+        ["none of its words is in the dictionary: its scores mean nothing"],
+        ["only its first 16 words are used; cut off: dog dog"],
     ]
     messages = warnings(prompts, readings)
     assert [len(m) for m in messages] == [0, 1, 1, 1, 1]
-    assert messages[2] == ['the same to the network as "open door"']
+    assert messages[2] == ['indistinguishable to the model from "open door"']
 
 
 def test_the_warning_of_same_words_is_true(model):
-    """Same tokens in any order and number give the same embedding, unless no slot is left."""
+    """Equal tokens in any order and number give equal embeddings, unless all slots are full."""
     prompts = ["open door", "door open door", "open " * 15 + "door"]
     messages = warnings(prompts, model.read_texts(prompts))
     assert [bool(m) for m in messages] == [False, True, False]
@@ -134,12 +145,67 @@ def test_the_warning_of_same_words_is_true(model):
 
 
 def test_a_reading_is_what_the_embedding_depends_on(model):
-    """Also of prompts that are read apart from each other, as those that are kept are."""
+    """Also for prompts that are read separately, as those in the cache were."""
     tokens = [model.read_texts([prompt])[0].tokens for prompt in ("open door", "Door, open!")]
     assert tokens[0] == tokens[1] and all(type(token) is int for token in tokens[0])
 
 
-def test_networks_are_loaded_when_they_are_asked(small_weights, monkeypatch):
+def test_constructing_reads_nothing():
+    """A missing file is not even looked for."""
+    model = S3DModel("none.pth", "none.npy", device="cpu", n_frames=4, size=200)
+    assert model.description == "S3D, none.pth" and model.n_frames == 4
+    assert model.preparation == {"resize": "crop", "size": 200}
+
+
+def problems_of(*arguments):
+    """What is wrong with a command line, beyond its lists and name, which are missing."""
+    with pytest.raises(UserError) as raised:
+        check_inputs(S3DModel, "", list(map(str, arguments)))
+    return raised.value.problems[:-4]
+
+
+@pytest.mark.parametrize("size", ["62", "514", "113", "x", ""])
+def test_sizes_that_are_not_taken(small_weights, size):
+    path = small_weights / "weights.pth"
+    (problem,) = problems_of("--model-checkpoint-path", path, "--size", size)
+    assert problem == f"--size {size}: takes an even number from 64 to 512"
+
+
+@pytest.mark.parametrize(
+    ("size", "is_usual"), [(64, False), (198, False), (200, True), (256, True), (258, False)]
+)
+def test_sizes_that_the_weights_were_not_trained_at(small_weights, size, is_usual):
+    path = small_weights / "weights.pth"
+    assert problems_of("--model-checkpoint-path", path, "--size", size) == []
+    told = f"--size {size}: the published weights were trained at 200 to 256 pixels"
+    assert S3DModel(path, size=size).warnings == ([] if is_usual else [told])
+    assert S3DModel(path, resize="half").warnings == []
+
+
+def test_demo_weights_by_path_have_their_own_size():
+    model = S3DModel(**demo_weights())
+    assert model.preparation == {"resize": "crop", "size": 112} and model.warnings == []
+    model = S3DModel(**demo_weights(), size=224)
+    assert model.warnings == ["--size 224: the demo's weights were trained at 112 pixels"]
+    assert S3DModel().preparation == {"resize": "crop", "size": 224}
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("", "--model-checkpoint-path : takes a path"),
+        ("/", "/ is a folder, not a file."),
+        (".", ". is a folder, not a file."),
+    ],
+)
+def test_paths_without_a_name(path, message):
+    assert message in problems_of("--model-checkpoint-path", path)
+    assert problems_of("--size", 200, "--resize", "half") == [
+        "--size: cannot be combined with --resize half"
+    ]
+
+
+def test_networks_are_loaded_when_they_are_needed(small_weights, monkeypatch):
     model = S3DModel(small_weights / "weights.pth", device="cpu")
     assert {"network", "video_network", "text_network"}.isdisjoint(vars(model))
     monkeypatch.setattr(S3DModel, "video_network", None)
@@ -147,39 +213,53 @@ def test_networks_are_loaded_when_they_are_asked(small_weights, monkeypatch):
     assert "network" in vars(model)
 
 
-def test_the_text_network_is_found_in_the_checkpoint_again(small_weights, tmp_path, monkeypatch):
+def test_the_text_network_is_kept(small_weights, tmp_path):
     def embeddings():
         model = S3DModel(small_weights / "weights.pth", device="cpu", cache=Cache(tmp_path))
         return model.embed_texts(["open door", "cut tomato"]), "network" in vars(model)
 
     (fresh, loaded), (again, loaded_again) = embeddings(), embeddings()
     assert loaded and not loaded_again and (fresh == again).all()
-    for error in (OSError("gone"), ValueError("shorter")):
-        monkeypatch.setattr("s3d_evaluator.values_at", raiser(error))
+    (entry,) = tmp_path.glob("text_networks/*/*.npz")
+    for damaged in (b"", entry.read_bytes()[:-100]):
+        entry.write_bytes(damaged)
         third, loaded = embeddings()
         assert loaded and (fresh == third).all()
 
 
-def raiser(error):
-    def function(*_):
-        raise error
+@pytest.mark.parametrize("name", ["weights.pth", "s3d_dict.npy"])
+@pytest.mark.parametrize("kept", [False, True])
+def test_files_replaced_between_hashing_and_loading(small_weights, tmp_path, name, kept):
+    """Otherwise results of the new weights would be kept under the old ones' hash."""
+    folder = tmp_path / "weights"
+    shutil.copytree(small_weights, folder)
+    cache = Cache(tmp_path / "cache")
+    if kept:
+        S3DModel(folder / "weights.pth", device="cpu", cache=cache).embed_texts(["open door"])
+    model = S3DModel(folder / "weights.pth", device="cpu", cache=cache)
+    shutil.copy(small_weights / name, folder / "new")
+    (folder / "new").replace(folder / name)
+    message = f"{name} changed while it was being loaded: run again"
+    with pytest.raises(UserError, match=message):
+        model.embed_texts(["open door"])
+    with pytest.raises(UserError, match=message):
+        _ = model.network
+    assert bool(list(tmp_path.glob("cache/text_networks/*/*.npz"))) == kept
 
-    return function
 
-
-def test_wrong_files_are_told_of_when_they_are_asked(small_weights, tmp_path):
-    """Files that are not there, at once: they have no hash."""
+def test_wrong_files_are_reported_when_they_are_needed(small_weights, tmp_path):
+    """Missing files when they are hashed."""
     torch.save({"fc.weight": torch.zeros(512, 1024)}, tmp_path / "w.pth")
     model = S3DModel(tmp_path / "w.pth", small_weights / "s3d_dict.npy", device="cpu")
     for _ in range(2):
         with pytest.raises(UserError, match=r"w\.pth does not fit S3D"):
             _ = model.video_network
     with pytest.raises(UserError, match=r"none\.pth does not exist"):
-        S3DModel(tmp_path / "none.pth", device="cpu")
+        _ = S3DModel(tmp_path / "none.pth", device="cpu").weights
 
 
-def test_text_and_video_networks_leave_each_other_alone(small_weights, clip_paths):
-    """Whichever is made first, and whatever the videos are calculated in."""
+def test_text_and_video_networks_are_independent(small_weights, clip_paths):
+    """Whichever is built first, and at any precision of the videos."""
     path, answers = small_weights / "weights.pth", []
     for precision, names in (
         ("float32", ("text_network", "video_network")),
@@ -216,7 +296,7 @@ def test_a_dictionary_of_another_checkpoint(small_weights, tmp_path):
         S3DModel.load(small_weights / "weights.pth", tmp_path / "d.npy")
 
 
-def test_weights_that_are_no_numbers(small_weights, tmp_path):
+def test_weights_with_nan(small_weights, tmp_path):
     state = torch.load(small_weights / "weights.pth", weights_only=True)
     state["fc.bias"][3] = torch.nan
     torch.save(state, tmp_path / "w.pth")
@@ -275,7 +355,7 @@ def server(tmp_path, monkeypatch, small_weights, clip_paths):
     Path("p.txt").write_text("open door\n")
     shutil.copy(small_weights / "weights.pth", published / "s3d_howto100m.pth")
     shutil.copy(small_weights / "s3d_dict.npy", published / "s3d_dict.npy")
-    sizes = {Path("checkpoints", f.name): f.stat().st_size for f in published.iterdir()}
+    sizes = {f.name: f.stat().st_size for f in published.iterdir()}
     monkeypatch.setattr(s3d_evaluator, "PUBLISHED_BYTES", sizes)
     monkeypatch.setenv("no_proxy", "*")
     httpd = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=published))
@@ -364,7 +444,7 @@ def demo(tmp_path_factory):
 
 
 def test_demo_shows_its_diagonal(demo):
-    """Of the first take of each behaviour with the first of its prompts, and of all."""
+    """For the first take and the first prompt of each behaviour, and for all of them."""
     numbers = np.load(demo / "similarities.npy")
     assert numbers.shape == (36, 36)
     assert (numbers[::3, ::3].argmax(1) == np.arange(12)).sum() >= 11
@@ -395,15 +475,15 @@ def test_demo_weights_are_the_published_network():
 
 
 def demo_weights():
-    names = {"checkpoint_path": "model_checkpoint_path", "dict_path": "dict_path"}
-    return {name: ROOT / s3d_evaluator.DEMO[key] for name, key in names.items()}
+    names = ("model_checkpoint_path", "dict_path")
+    return {name: ROOT / s3d_evaluator.DEMO[name] for name in names}
 
 
-def test_demo_with_lists_of_ones_own(clip_paths, tmp_path):
+def test_demo_with_lists_of_ones_own(clip_paths, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
     (tmp_path / "p.txt").write_text("a cheetah is jumping\na cheetah is running\n")
     (tmp_path / "t.txt").write_text("\n".join(map(str, clip_paths)))
     lists = ["-t", tmp_path / "t.txt", "-p", tmp_path / "p.txt", "-e", "mine", "-o", tmp_path]
-    command = [sys.executable, "s3d_evaluator.py", "--demo", *lists]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert (done.returncode, done.stdout) == (0, f"{tmp_path / 'mine.png'}\n"), done.stderr
+    assert evaluator.main(S3DModel, "", ["--demo", *map(str, lists)]) == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'mine.png'}\n"
     assert np.load(tmp_path / "mine/similarities.npy").shape == (3, 2)

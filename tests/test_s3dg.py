@@ -1,4 +1,4 @@
-"""S3D against the reference implementation, and what it says of input it cannot take."""
+"""S3D against the reference implementation, and its errors for wrong input."""
 
 import numpy as np
 import pytest
@@ -52,7 +52,7 @@ def test_text_agrees_with_the_reference(net):
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @torch.inference_mode()
-def test_autocast_moves_no_similarity(net, dtype):
+def test_autocast_changes_similarities_little(net, dtype):
     """As the evaluator does it: weights in float32, the video network in 16 bits."""
     video = torch.from_numpy(recipe.video(2, (2, 3, 8, 64, 64)))
     text = net.text_module(recipe.S3D_FACTS["prompts"])["text_embedding"]
@@ -65,7 +65,7 @@ def test_autocast_moves_no_similarity(net, dtype):
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @torch.inference_mode()
-def test_half_precision_moves_no_similarity(net, golden_dict, golden_state_dict, dtype):
+def test_half_precision_changes_similarities_little(net, golden_dict, golden_state_dict, dtype):
     half = S3D(golden_dict, 512).eval()
     half.load_state_dict(golden_state_dict)
     half.to(dtype)
@@ -104,7 +104,7 @@ def test_one_string_is_refused(net):
         ((1, 32, 3, 224, 224), r"\[B, 3, T, H, W\], got \[1, 32, 3, 224, 224\]"),
     ],
 )
-def test_shapes_it_cannot_take(net, shape, message):
+def test_wrong_shapes_are_refused(net, shape, message):
     with pytest.raises(ValueError, match=message):
         net(torch.zeros(shape))
 

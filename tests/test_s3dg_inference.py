@@ -1,4 +1,4 @@
-"""The network arranged for speed against the plain one."""
+"""The fast network against the plain one."""
 
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ def fast(plain):
 
 
 def random_frames(*shape, seed=0):
-    """uint8 [B, T, H, W, 3], noise: whatever is shifted or cut off shows."""
+    """uint8 [B, T, H, W, 3], noise, so that any shift or cut shows."""
     frames = np.random.default_rng(seed).integers(0, 256, (*shape, 3), np.uint8)
     return torch.from_numpy(frames)
 
@@ -43,7 +43,7 @@ def of_fast(net, frames):
 
 
 def error(ours, reference):
-    """The largest difference, as a part of the largest value."""
+    """The largest difference, relative to the largest value."""
     ours, reference = (np.asarray(values, np.float32) for values in (ours, reference))
     assert ours.shape == reference.shape
     return np.abs(ours - reference).max() / np.abs(reference).max()
@@ -82,7 +82,7 @@ def test_it_is_the_plain_network_at_every_size(plain, fast, b, t, h, w, seed):
 
 @pytest.mark.parametrize("value", [0, 255])
 def test_one_colour(plain, fast, value):
-    """Of zeros only biases are left; what pooling fills up with is below or above nothing."""
+    """Extremes: with zeros only the biases remain, and padding must not win any maximum."""
     frames = torch.full((1, 4, 36, 50, 3), value, dtype=torch.uint8)
     assert error(of_fast(fast, frames), of_plain(plain, frames)) < 1e-4
 
@@ -94,12 +94,12 @@ def test_it_agrees_with_the_reference(fast, name):
     assert error(of_fast(fast, frames), ANSWERS[f"video_embedding_{name}"]) < 1e-4
 
 
-def test_several_are_those_of_each(fast):
+def test_a_batch_equals_its_clips(fast):
     frames = random_frames(4, 4, 36, 50)
     together = of_fast(fast, frames)
     alone = torch.cat([of_fast(fast, frames[i : i + 1]) for i in range(4)])
     assert error(together, alone) < 1e-5
-    assert error(alone, alone.flip(0)) > 0.01  # or it would say nothing
+    assert error(alone, alone.flip(0)) > 0.01  # the clips do differ
 
 
 def test_frames_of_any_type_and_in_any_order_of_memory(fast):
@@ -110,7 +110,7 @@ def test_frames_of_any_type_and_in_any_order_of_memory(fast):
     assert error(of_fast(fast, elsewhere), answer) < 1e-6
 
 
-def test_frames_are_left_as_they_are(fast):
+def test_frames_are_not_changed(fast):
     frames = random_frames(1, 2, 32, 32).float()
     before = frames.clone()
     of_fast(fast, frames)
@@ -118,7 +118,7 @@ def test_frames_are_left_as_they_are(fast):
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_half_precision_moves_no_similarity(plain, dtype):
+def test_half_precision_changes_similarities_little(plain, dtype):
     video = torch.from_numpy(recipe.video(2, (2, 3, 8, 64, 64)))
     frames = (255 * video).movedim(1, 4)
     answer = of_fast(S3DInference(plain, dtype, "cpu"), frames)
@@ -130,7 +130,7 @@ def test_half_precision_moves_no_similarity(plain, dtype):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_the_plain_network_is_left_as_it_was(small_weights, dtype):
+def test_the_plain_network_is_not_changed(small_weights, dtype):
     net = S3D(small_weights / "s3d_dict.npy", 512).eval()
     net.load_state_dict(torch.load(small_weights / "weights.pth", weights_only=True))
     before = {key: value.clone() for key, value in net.state_dict().items()}
@@ -171,6 +171,6 @@ def test_it_stays_on_its_device(plain):
     ],
     ids=str,
 )
-def test_shapes_it_cannot_take(fast, shape, message):
+def test_wrong_shapes_are_refused(fast, shape, message):
     with pytest.raises(ValueError, match=message):
         fast(torch.zeros(shape))

@@ -1,4 +1,4 @@
-"""S3D's prompts without PyTorch, against the reference and s3dg.py; what is no dictionary."""
+"""S3D's prompts without PyTorch, against the reference and s3dg.py; wrong dictionaries."""
 
 import numpy as np
 import pytest
@@ -61,7 +61,7 @@ def test_prompts_agree_with_the_network(network, weights, prompts):
     ours = embed(ids, weights)
     assert ours.shape == reference.shape == (len(prompts), 512)
     assert not prompts or error_of(ours, reference) < 1e-6
-    for i in range(len(prompts)):  # the others play no part, to the last bit
+    for i in range(len(prompts)):  # independent of the others, to the last bit
         assert (embed(ids[i : i + 1], weights) == ours[i]).all()
 
 
@@ -99,7 +99,7 @@ class RunsCode:
     ],
     ids=str,
 )
-def test_files_that_are_no_dictionary(tmp_path, monkeypatch, array):
+def test_files_that_are_not_a_dictionary(tmp_path, monkeypatch, array):
     monkeypatch.chdir(tmp_path)
     np.save("dict.npy", array, allow_pickle=True)
     with pytest.raises(ValueError, match="dict.npy: not a dictionary"):

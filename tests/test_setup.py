@@ -1,4 +1,4 @@
-"""What a newcomer relies on: the lists of dependencies agree, and the README is complete."""
+"""What a newcomer relies on: the lists of packages and modules agree, the README is complete."""
 
 import re
 import tomllib
@@ -10,14 +10,17 @@ ROOT = Path(__file__).parent.parent
 CONDA_NAMES = {
     "huggingface-hub": "huggingface_hub",
     "matplotlib": "matplotlib-base",
+    "seaborn": "seaborn-base",
     "torch": "pytorch",
 }
 
 
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+
 def test_environment_yml_has_what_pyproject_has():
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    pip = [*project["project"]["dependencies"], *project["dependency-groups"]["dev"]]
-    pip.append("python" + project["project"]["requires-python"])
+    pip = [*PROJECT["project"]["dependencies"], *PROJECT["dependency-groups"]["dev"]]
+    pip.append("python" + PROJECT["project"]["requires-python"])
     environment = yaml.safe_load((ROOT / "environment.yml").read_text())
     conda = [entry for entry in environment["dependencies"] if isinstance(entry, str)]
     (from_pip,) = [entry["pip"] for entry in environment["dependencies"] if isinstance(entry, dict)]
@@ -29,10 +32,38 @@ def to_conda(requirement):
     return CONDA_NAMES.get(name, name) + bounds
 
 
-def test_ci_runs_the_readmes_test_command():
+def test_every_module_is_installed():
+    settings = PROJECT["tool"]["setuptools"]
+    assert settings["py-modules"] == sorted(path.stem for path in ROOT.glob("*.py"))
+    assert settings["packages"] == ["trajeval"]
+
+
+def test_ci_runs_the_readmes_test_command_and_the_slow_tests():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert "uv run pytest\n" in readme
-    assert (ROOT / ".ci/run").read_text().splitlines()[-1] == "uv run pytest"
+    *_, fast, slow = (ROOT / ".ci/run").read_text().splitlines()
+    assert (fast, slow) == ("uv run pytest", "uv run pytest -m slow")
+
+
+def test_ci_checks_what_pre_commit_and_contributors_check():
+    checks = ["uv run ruff check", "uv run ruff format --check", "uv run ty check"]
+    assert (ROOT / ".ci/run").read_text().splitlines()[-5:-2] == checks
+    contributing = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    for command in (*checks, "uv run pytest", "uv run pytest -m slow", ".ci/run"):
+        assert command in contributing, command
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
+    assert [hook["name"] for hook in hooks] == ["ruff check", "ruff format"]
+    workflow = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())
+    assert workflow["jobs"]["ci"]["steps"][-1] == {"run": ".ci/run"}
+
+
+def test_changelog_and_citation_are_of_this_version():
+    (latest, *_) = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert latest == PROJECT["project"]["version"]
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["title"] == PROJECT["project"]["name"]
+    assert citation["license"] == PROJECT["project"]["license"]
+    assert citation["version"] == latest
 
 
 def test_every_option_is_in_the_readme():

@@ -1,4 +1,4 @@
-"""The network against what the reference implementation answered for made-up weights."""
+"""ViCLIP against the reference implementation's answers for made-up weights."""
 
 import numpy as np
 import pytest
@@ -53,7 +53,7 @@ def test_golden_embeddings_at_every_precision(size, name):
         assert agrees(vision, golden["vision"]) and agrees(text, golden["text"])
         similarity = F.normalize(vision) @ F.normalize(text).T
         assert np.abs(similarity.numpy() - golden["similarity"]).max() < 1e-5
-        # emulated on most CPUs, so with one of them for the large one
+        # slow where emulated, as on most CPUs: only one of them for the large network
         for precision in (torch.bfloat16, torch.float16)[: 2 if size == "b" else 1]:
             with torch.autocast("cpu", precision):
                 lower = net.encode_video(video[:1]).float()

@@ -1,4 +1,4 @@
-"""ViCLIP behind its command and behind its Python interface."""
+"""ViCLIP from the command line and from Python."""
 
 import json
 import shutil
@@ -97,24 +97,24 @@ def test_a_second_run_needs_neither_torch_nor_a_decoder(project, viclip_weights)
     done = evaluate(*small(viclip_weights), **shadow)
     assert (done.returncode, done.stdout) == (0, "out/exp.png\n"), done.stderr
     assert Path("out/exp/similarities.csv").read_bytes() == before
-    assert "longer than the network's 32 tokens, cut off: " in done.stderr
+    assert "longer than the model's 32 tokens; cut off: " in done.stderr
     done = evaluate(*small(viclip_weights), "--no-cache", **shadow)
     assert "torch was imported" in done.stderr
 
 
-def test_what_weights_do_not_give_is_said_whatever_is_kept(project, viclip_weights, capsys):
+def test_a_wrong_number_of_frames_is_reported_whatever_is_kept(project, viclip_weights, capsys):
     assert evaluate_here(*small(viclip_weights)) == 0
     plain = [argument for argument in small(viclip_weights) if argument != "--interpolate-time"]
     assert evaluate_here(*plain) == 2
     assert "was trained with 8 frames, and --n-frames asks for 2" in capsys.readouterr().err
 
 
-def test_prompts_that_are_cut_are_named(project, viclip_weights, capsys):
+def test_cut_prompts_are_reported(project, viclip_weights, capsys):
     Path("prompts.txt").write_text("a dog\n" + "very " * 40 + "fast dog\n")
     assert evaluate_here(*small(viclip_weights)) == 0
     said = capsys.readouterr().err
     assert "warning: prompts.txt:2: " in said
-    assert f"longer than the network's 32 tokens, cut off: {'very ' * 10}fast dog" in said
+    assert f"longer than the model's 32 tokens; cut off: {'very ' * 10}fast dog" in said
 
 
 def test_everything_wrong_is_named_before_torch(project):
@@ -125,11 +125,11 @@ def test_everything_wrong_is_named_before_torch(project):
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.splitlines() == [
         "--n-frames 0: takes a whole number from 1 to 1024",
-        "--resize half: takes stretch, crop",
+        "--precision int8: takes auto, float32, tf32, bfloat16, float16",
         "--model-size xl: takes l, b",
+        "--resize half: takes stretch, crop",
         "no.pth does not exist.",
-        "--precision int8: takes auto, float32, bfloat16, float16",
-        "5 to put right; nothing was run",
+        "5 problems found; nothing was run",
     ]
 
 
@@ -142,7 +142,7 @@ def test_help_imports_nothing_heavy(project):
 
 
 def test_weights_that_do_not_fit(viclip_weights, tmp_path):
-    with pytest.raises(UserError, match="holds ViCLIP-B/16: give --model-size b"):
+    with pytest.raises(UserError, match="holds ViCLIP-B/16: use --model-size b"):
         ViCLIPModel.load(viclip_weights)
     with pytest.raises(UserError, match="trained with 8 frames, and --n-frames asks for 4"):
         ViCLIPModel.load(viclip_weights, "b", n_frames=4)
@@ -160,38 +160,47 @@ def test_no_weights_and_no_network(project):
     done = evaluate(HF_HUB_OFFLINE="1", HF_HOME=str(project / "hub"))
     assert (done.returncode, done.stdout) == (2, "")
     assert "licence CC-BY-NC-SA-4.0" in done.stderr.splitlines()[0]
-    assert "HF_HUB_OFFLINE forbids to fetch it" in done.stderr
+    assert "HF_HUB_OFFLINE forbids downloads" in done.stderr
     assert "get it with:  hf download OpenGVLab/ViCLIP ViClip-InternVid-10M-FLT.pth" in done.stderr
     assert "Traceback" not in done.stderr and not Path("out").exists()
 
 
 def test_weights_of_the_hub(project, tmp_path):
-    """Fetched once, and what came is checked."""
+    """Downloaded once, and checked."""
     folder = tmp_path / "served/OpenGVLab/ViCLIP"
     folder.mkdir(parents=True)
-    torch.save({"model": {"temp": torch.zeros(100_000)}}, folder / CHECKPOINT.name)
+    torch.save({"model": {"temp": torch.zeros(100_000)}}, folder / CHECKPOINT)
     with hub.serve(tmp_path / "served") as (address, requests):
         environment = {"HF_ENDPOINT": address, "HF_HOME": str(project / "hub")}
         done = evaluate(**environment)
         assert (done.returncode, done.stdout) == (2, "")
         assert done.stderr.count("licence CC-BY-NC-SA-4.0") == 1
-        assert f"{CHECKPOINT.name} does not fit ViCLIP" in done.stderr
+        assert f"{CHECKPOINT} does not fit ViCLIP" in done.stderr
         assert "Traceback" not in done.stderr
         n_requests = len(requests)
         done = evaluate(**environment)
         assert "licence" not in done.stderr and len(requests) == n_requests
 
 
-def test_size_b_has_no_default_weights(project):
-    done = evaluate("--model-size", "b")
-    assert done.returncode == 2
-    assert "--model-size b: has no default weights, give --model-checkpoint-path" in done.stderr
+def test_size_b_has_no_default_weights(project, capsys):
+    assert evaluate_here("--model-size", "b") == 2
+    said = capsys.readouterr().err
+    assert "--model-size b: there are no published weights, give --model-checkpoint-path" in said
+
+
+def test_constructing_reads_nothing():
+    model = ViCLIPModel("none.pth", "b", device="cpu")
+    assert model.description == "ViCLIP-B/16, none.pth" and model.n_frames == 8
+    assert model.preparation["resize"] == "stretch" and "interpolate_time" not in model.preparation
+    with pytest.raises(UserError, match="--model-size b: there are no published weights"):
+        _ = ViCLIPModel(model_size="b").weights
+    assert ViCLIPModel().description == f"ViCLIP-L/14, {CHECKPOINT}"
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's /proc")
 def test_loading_takes_little_more_than_the_weights(tmp_path):
-    """L/14 is 1.71 GB; the memory is counted from when torch has been imported."""
+    """L/14 is 1.71 GB; memory is counted from after the import of torch."""
     keys = recipe.VICLIP_FACTS["l14"]["keys"]
     state = {key: torch.full(shape, 0.01) for key, shape in keys.items()}
     n_bytes = sum(value.nbytes for value in state.values())
@@ -200,7 +209,7 @@ def test_loading_takes_little_more_than_the_weights(tmp_path):
     program = """
 import re, sys
 import torch
-def peak():  # of this program; what getrusage knows goes back to the process that started it
+def peak():  # of this process; getrusage includes the one that started it
     return 1024 * int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1])
 before = peak()
 from viclip_evaluator import ViCLIPModel

@@ -1,4 +1,4 @@
-"""ViCLIP's vision encoder arranged for speed, against the encoder as it is written down."""
+"""ViCLIP's fast vision encoder against the plain one."""
 
 import copy
 
@@ -18,7 +18,7 @@ def encoder(viclip_weights):
     network = ViCLIP("b", n_frames=2)
     network.load_state_dict(state | {TIME: interpolate_time(state[TIME], 2)})
     encoder = network.vision_encoder.eval().requires_grad_(False)
-    encoder.transformer.resblocks = encoder.transformer.resblocks[:2]  # as good as all
+    encoder.transformer.resblocks = encoder.transformer.resblocks[:2]  # enough for this
     return encoder
 
 
@@ -46,7 +46,7 @@ def test_no_weights_are_copied(encoder):
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_what_is_multiplied_is_converted_once(encoder, video, expected, dtype):
+def test_matrices_are_converted_once(encoder, video, expected, dtype):
     arranged = arrange(copy.deepcopy(encoder), dtype, "cpu")
     types = {name: value.dtype for name, value in arranged.named_parameters()}
     assert types["transformer.resblocks.1.mlp.c_fc.weight"] == dtype

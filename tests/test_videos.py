@@ -21,7 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from make_videos import counting_frames, encode, frame_number, write_repeated, write_video
 
-from trajeval import videos
+from trajeval import packets, videos
 from trajeval.videos import VideoError, read_clip, read_clips, sample_indices
 
 ROOT = Path(__file__).parents[1]
@@ -92,6 +92,15 @@ KINDS = {
 }
 
 
+def whole(frame):
+    """Leaves a frame at its own size."""
+    return frame
+
+
+def never():
+    return False
+
+
 def decode_everything(path):
     """All frames of a video by PyAV alone, as far as they can be read."""
     frames = []
@@ -157,10 +166,10 @@ def test_frames_are_those_of_decoding_everything(name, kinds, monkeypatch):
     path, everything = kinds(name)
     assert [frame_number(frame) for frame in everything] == list(range(LENGTH))
     counted = []
-    count = videos._count_frames
-    monkeypatch.setattr(videos, "_count_frames", lambda *a: counted.append(1) or count(*a))
+    count = packets.count_frames
+    monkeypatch.setattr(packets, "count_frames", lambda *a: counted.append(1) or count(*a))
     for n in (1, 2, 3, 4, 7, 16, 32, 59, 60, 75):
-        clip = read_clip(path, n, "half")
+        clip = read_clip(path, n, whole)
         assert clip.length == LENGTH and clip.size == (96, 64) and clip.warning is None
         assert np.array_equal(clip.indices, sample_indices(LENGTH, n))
         assert np.array_equal(clip.frames, everything[clip.indices]), n
@@ -174,7 +183,7 @@ def test_parts_change_nothing(name, n_parts, kinds, monkeypatch):
     path, everything = kinds(name)
     monkeypatch.setattr(videos, "n_cores", lambda: n_parts)
     for n in (3, 32):
-        clip = read_clip(path, n, "half")
+        clip = read_clip(path, n, whole)
         assert clip.length == LENGTH and clip.warning is None
         assert np.array_equal(clip.frames, everything[clip.indices])
 
@@ -183,13 +192,13 @@ def test_parts_change_nothing(name, n_parts, kinds, monkeypatch):
 @given(name=st.sampled_from(sorted(KINDS)), wanted=st.sets(st.integers(0, LENGTH - 1), min_size=1))
 def test_any_choice_of_frames_is_exact(kinds, name, wanted):
     path, everything = kinds(name)
-    never, wanted = threading.Event(), np.array(sorted(wanted))
-    listing = videos._list_packets(str(path), never)
+    wanted = np.array(sorted(wanted))
+    listing = packets.list_packets(str(path), never)
     if not listing.exact:
         return
-    with contextlib.suppress(videos._Untrusted):
-        numbered = videos._decode_groups(str(path), listing, wanted, never)
-        frames, _ = videos._collect(str(path), numbered, wanted, "half", 0)
+    with contextlib.suppress(packets.Untrusted):
+        numbered = packets.decode_wanted(str(path), listing, wanted, never)
+        frames, _ = videos._collect(str(path), numbered, wanted, whole, 0)
         assert np.array_equal(frames, everything[wanted])
 
 
@@ -202,7 +211,7 @@ def test_every_length(length, file, tmp_path):
     write_video(path, counting_frames(length), codec=codec, pix_fmt=pix_fmt)
     everything = np.stack(decode_everything(path))
     for n in (1, 8, 32):
-        clip = read_clip(path, n, "half")
+        clip = read_clip(path, n, whole)
         assert clip.length == length
         assert np.array_equal(clip.frames, everything[sample_indices(length, n)])
 
@@ -211,26 +220,25 @@ def test_every_length(length, file, tmp_path):
 def test_parts_share_the_work(kinds, monkeypatch, n_parts):
     path, _ = kinds("no B-frames")  # a keyframe every 9
     monkeypatch.setattr(videos, "n_cores", lambda: n_parts)
-    decoded, decode = collections.Counter(), videos._decode
+    decoded, decode = collections.Counter(), packets.decode
 
     def count(context, packet):
         decoded[context] += packet is not None
         return decode(context, packet)
 
-    monkeypatch.setattr(videos, "_decode", count)
-    read_clip(path, 60, "half")
+    monkeypatch.setattr(packets, "decode", count)
+    read_clip(path, 60, whole)
     assert len(decoded) == min(n_parts, 7) and decoded.total() == 60
     assert max(decoded.values()) - min(decoded.values()) <= 9
 
 
 def test_groups_without_a_wanted_frame_are_skipped(kinds, monkeypatch):
     path, _ = kinds("no B-frames")  # a keyframe every 9
-    decoded, decode = [], videos._decode
-    monkeypatch.setattr(videos, "_decode", lambda c, p: decoded.append(p) or decode(c, p))
-    clip = read_clip(path, 4, "half")
+    decoded, decode = [], packets.decode
+    monkeypatch.setattr(packets, "decode", lambda c, p: decoded.append(p) or decode(c, p))
+    clip = read_clip(path, 4, whole)
     assert clip.indices.tolist() == [0, 15, 30, 45]
-    packets = [p for p in decoded if p is not None]
-    assert len(packets) == 1 + 7 + 4 + 1  # from 0, 9, 27 and 45
+    assert sum(p is not None for p in decoded) == 1 + 7 + 4 + 1  # from 0, 9, 27 and 45
 
 
 @pytest.mark.parametrize("codec, shown", [("libvpx", 0x10), ("libvpx-vp9", 0x02)])
@@ -251,7 +259,7 @@ def test_frames_that_are_never_shown_do_not_count(codec, shown, tmp_path):
     everything = np.stack(decode_everything(path))
     assert len(everything) == 30
     for n in (1, 5, 8, 30):
-        clip = read_clip(path, n, "half")
+        clip = read_clip(path, n, whole)
         assert clip.length == 30 and clip.warning is None
         assert np.array_equal(clip.frames, everything[clip.indices])
 
@@ -261,7 +269,7 @@ def test_frames_with_the_same_time_all_count(tmp_path):
     write_video(path, counting_frames(30), codec="mjpeg", fps=3000, pix_fmt="yuvj420p")
     with av.open(str(path)) as container:
         assert len({p.pts for p in container.demux(video=0)}) < 20
-    clip = read_clip(path, 30, "half")
+    clip = read_clip(path, 30, whole)
     assert [frame_number(frame) for frame in clip.frames] == list(range(30))
 
 
@@ -284,7 +292,7 @@ def test_frames_that_an_edit_list_cuts_off_do_not_count(kinds, tmp_path):
     cut(kinds("no B-frames")[0], path, 0, shift=True)
     everything = np.stack(decode_everything(path))
     assert frame_number(everything[0]) == 20 and len(everything) == 40
-    clip = read_clip(path, 16, "half")
+    clip = read_clip(path, 16, whole)
     assert clip.length == 40 and np.array_equal(clip.frames, everything[clip.indices])
 
 
@@ -292,7 +300,7 @@ def test_frames_that_an_edit_list_cuts_off_do_not_count(kinds, tmp_path):
 def test_a_video_that_begins_amid_a_group_begins_at_its_first_keyframe(name, kinds, tmp_path):
     path = tmp_path / "cut.mkv"
     cut(kinds(name)[0], path, 4)
-    clip = read_clip(path, 100, "half")
+    clip = read_clip(path, 100, whole)
     _, everything = kinds(name)
     first = frame_number(clip.frames[0])
     assert 4 < first < 20 and clip.length == LENGTH - first
@@ -312,13 +320,13 @@ def test_crop_is_the_centre_square_and_stretch_is_all(clip_path):
     stretched = first.reformat(200, 200, "rgb24", interpolation="BICUBIC").to_ndarray()
     assert np.array_equal(read_clip(clip_path, 4, "stretch", 200).frames[0], stretched)
     assert np.array_equal(
-        read_clip(clip_path, 1, "half").frames[0], first.to_ndarray(format="rgb24")
+        read_clip(clip_path, 1, whole).frames[0], first.to_ndarray(format="rgb24")
     )
 
 
 @pytest.mark.parametrize("degrees", [0, 90, 180, 270])
 @pytest.mark.parametrize("mirror", [(False, False), (True, False), (False, True)])
-@pytest.mark.parametrize("resize", ["crop", "stretch", "half"])
+@pytest.mark.parametrize("resize", ["crop", "stretch", whole])
 def test_turned_and_mirrored_videos_come_upright(degrees, mirror, resize, tmp_path):
     path = tmp_path / "turned.mp4"
     stored = counting_frames(3, 64, 97 if resize == "crop" else 96)
@@ -327,7 +335,7 @@ def test_turned_and_mirrored_videos_come_upright(degrees, mirror, resize, tmp_pa
     plain = write_video(tmp_path / "plain.mp4", stored, **encoding)
     clip = read_clip(path, 3, resize, 64)
 
-    upright = np.rot90(read_clip(plain, 3, "half").frames, degrees // 90, axes=(1, 2))
+    upright = np.rot90(read_clip(plain, 3, whole).frames, degrees // 90, axes=(1, 2))
     upright = upright[:, :: -1 if mirror[1] else 1, :: -1 if mirror[0] else 1]
     height, width = upright.shape[1:3]
     assert clip.size == (width, height)
@@ -363,7 +371,7 @@ def test_every_size(codec, pix_fmt, width, height, tmp_path):
     shades = np.linspace(0, 255, width, dtype=np.uint8)
     frames = np.broadcast_to(shades[:, None], (2, height, width, 3))
     write_video(path, frames, codec=codec, pix_fmt=pix_fmt, options=options)
-    for resize, shape in (("crop", (224, 224)), ("stretch", (224, 224)), ("half", (height, width))):
+    for resize, shape in (("crop", (224, 224)), ("stretch", (224, 224)), (whole, (height, width))):
         clip = read_clip(path, 3, resize)
         assert clip.frames.shape == (3, *shape, 3) and clip.size == (width, height)
     assert np.array_equal(clip.frames[[0, 2]], np.stack(decode_everything(path)))
@@ -377,7 +385,7 @@ def test_a_size_that_changes_on_the_way(tmp_path):
     path = tmp_path / "changes.h264"
     path.write_bytes(b"".join(parts))
     assert [f.shape[1] for f in decode_everything(path)] == [96] * 8 + [64] * 8
-    for resize, shape in (("crop", (50, 50)), ("stretch", (50, 50)), ("half", (64, 96))):
+    for resize, shape in (("crop", (50, 50)), ("stretch", (50, 50)), (whole, (64, 96))):
         clip = read_clip(path, 16, resize, 50)
         assert clip.frames.shape == (16, *shape, 3) and clip.size == (96, 64)
         if resize != "crop":
@@ -395,13 +403,13 @@ def test_a_size_that_changes_between_two_parts(tmp_path, monkeypatch):
                 packet.stream, packet.pts, packet.dts = stream, 8 + i, 8 + i
                 container.mux(packet)
     assert [f.shape[1] for f in decode_everything(path)] == [96] * 8 + [64] * 8
-    for resize in ("crop", "stretch", "half"):
+    for resize in ("crop", "stretch", whole):
         clips = []
         for n_parts in (1, 2, 5):
             monkeypatch.setattr(videos, "n_cores", lambda n_parts=n_parts: n_parts)
             clips.append(read_clip(path, 16, resize, 50))
         assert all(np.array_equal(clip.frames, clips[0].frames) for clip in clips)
-        assert {clip[2:] for clip in clips} == {(16, (96, 64), None)}
+        assert {clip[2:] for clip in clips} == {(16, 25, (96, 64), None)}
 
 
 @pytest.mark.parametrize("codec, pix_fmt", [("mjpeg", "yuvj420p"), ("libx264", "yuvj420p")])
@@ -460,9 +468,25 @@ BAD_FILES = {
         lambda path: path.write_bytes(np.random.default_rng(0).bytes(5000)),
         "is not a video",
     ),
-    "a playlist of the network": (
+    "a playlist": (
         lambda path: path.write_text("#EXTM3U\n#EXTINF:1,\nhttp://127.0.0.1:9/a.ts\n"),
-        "is not a video|no video stream",
+        "is a playlist, not a video; list the files it names",
+    ),
+    "a playlist with a byte order mark": (
+        lambda path: path.write_text("\ufeff#EXTM3U\n#EXT-X-TARGETDURATION:5\n"),
+        "is a playlist, not a video",
+    ),
+    "a concat script": (
+        lambda path: path.write_text("ffconcat version 1.0\nfile a.mp4\n"),
+        "is a playlist, not a video",
+    ),
+    "a DASH manifest": (
+        lambda path: path.write_text('<?xml version="1.0"?>\n<MPD type="static"></MPD>\n'),
+        "is a playlist, not a video",
+    ),
+    "a session description": (
+        lambda path: path.write_text("v=0\nc=IN IP4 127.0.0.1\nm=video 9 RTP/AVP 96\n"),
+        "is not a video that FFmpeg can read",
     ),
     "sound": (wav, "has no video stream"),
     "sound with a cover": (sound_with_cover, "has no video stream"),
@@ -495,12 +519,12 @@ def test_a_pipe_does_not_hang(tmp_path):
         read_clip(tmp_path / "pipe.mp4", 4)
 
 
-def test_a_file_that_one_may_not_read(clip_path, monkeypatch):
-    def refuse(*args, **kwargs):
+def test_a_file_without_read_permission(clip_path, monkeypatch):
+    def refuse(path):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(av, "open", refuse)
-    with pytest.raises(VideoError, match="Permission denied; check who may read it"):
+    monkeypatch.setattr(packets, "open_regular", refuse)
+    with pytest.raises(VideoError, match="Permission denied; check its permissions"):
         read_clip(clip_path, 4)
 
 
@@ -513,10 +537,10 @@ def test_a_function_may_scale_the_frames(tmp_path):
         return frame[::4, ::8]
 
     clip = read_clip(tmp_path / "turned.mp4", 12, thumbnail)
-    whole = read_clip(tmp_path / "turned.mp4", 12, "half").frames
+    unscaled = read_clip(tmp_path / "turned.mp4", 12, whole).frames
     assert len(seen) == 9 and all(frame.shape == (64, 96, 3) for frame in seen)
     assert clip.size == (96, 64)
-    assert np.array_equal(clip.frames, whole[:, ::4, ::8])
+    assert np.array_equal(clip.frames, unscaled[:, ::4, ::8])
 
 
 @pytest.mark.parametrize(
@@ -531,7 +555,7 @@ def test_arguments_that_make_no_sense(arguments, clip_path):
 def test_a_picture_is_a_video_of_one_frame(codec, pix_fmt, tmp_path):
     path = tmp_path / {"mjpeg": "a.jpg", "png": "a.png"}[codec]
     write_video(path, counting_frames(1), codec=codec, format="image2", pix_fmt=pix_fmt)
-    clip = read_clip(path, 4, "half")
+    clip = read_clip(path, 4, whole)
     assert clip.length == 1 and clip.indices.tolist() == [0] * 4
 
 
@@ -570,7 +594,7 @@ CUT = {
 
 
 @pytest.fixture(scope="session")
-def whole(tmp_path_factory):
+def uncut(tmp_path_factory):
     """extension -> (folder, the file's bytes, all its frames)"""
     folder, made = tmp_path_factory.mktemp("whole"), {}
     for extension, encoding in CUT.items():
@@ -581,12 +605,12 @@ def whole(tmp_path_factory):
 
 @settings(max_examples=150)
 @given(extension=st.sampled_from(sorted(CUT)), part=st.floats(0, 0.999), n=st.integers(1, 40))
-def test_a_file_cut_off_anywhere_is_used_up_to_there(whole, extension, part, n):
-    folder, data, everything = whole[extension]
+def test_a_file_cut_off_anywhere_is_used_up_to_there(uncut, extension, part, n):
+    folder, data, everything = uncut[extension]
     path = folder / f"cut.{extension}"
     path.write_bytes(data[: int(len(data) * part)])
     try:
-        clip = read_clip(path, n, "half")
+        clip = read_clip(path, n, whole)
     except VideoError as error:
         assert str(error).startswith(str(path))
         assert part < 0.8  # else there are frames before the cut
@@ -610,7 +634,7 @@ def test_an_mp4_that_ends_between_two_packets(flags, tmp_path):
     assert read_clip(path, 1).warning is None
     for n in (1, 6, 12):  # not 8 or 16, where a fragment is complete
         cut.write_bytes(path.read_bytes()[: ends[n - 1]])
-        clip = read_clip(cut, 1, "half")
+        clip = read_clip(cut, 1, whole)
         assert clip.warning.startswith("damaged (it ends early); ") and clip.length <= n
 
 
@@ -626,10 +650,10 @@ def write_changed(path, data, changes):
 @given(
     extension=st.sampled_from(sorted(CUT)),
     changes=st.lists(st.tuples(st.floats(0, 0.999), st.integers(0, 255)), min_size=1, max_size=20),
-    resize=st.sampled_from(videos.RESIZES),
+    resize=st.sampled_from([*videos.RESIZES, whole]),
 )
-def test_a_file_with_wrong_bytes_gives_a_clip_or_an_error(whole, extension, changes, resize):
-    folder, data, _ = whole[extension]
+def test_a_file_with_wrong_bytes_gives_a_clip_or_an_error(uncut, extension, changes, resize):
+    folder, data, _ = uncut[extension]
     path = folder / f"changed.{extension}"
     write_changed(path, data, changes)
     try:
@@ -647,8 +671,8 @@ def test_a_file_with_wrong_bytes_gives_a_clip_or_an_error(whole, extension, chan
     changes=st.lists(st.tuples(st.floats(0, 0.999), st.integers(0, 255)), min_size=1, max_size=4),
     n=st.sampled_from([1, 3, 8, 30]),
 )
-def test_parts_change_nothing_of_a_file_with_wrong_bytes(whole, extension, changes, n):
-    folder, data, _ = whole[extension]
+def test_parts_change_nothing_of_a_file_with_wrong_bytes(uncut, extension, changes, n):
+    folder, data, _ = uncut[extension]
     path = folder / f"parts.{extension}"
     write_changed(path, data, changes)
     in_one, *in_parts = (clip_or_error(path, n, n_parts) for n_parts in (1, 2, 7))
@@ -657,7 +681,7 @@ def test_parts_change_nothing_of_a_file_with_wrong_bytes(whole, extension, chang
 
 def clip_or_error(path, n, n_parts):
     try:
-        clip = videos._read(str(path), n, "half", 32, n_parts, threading.Event())
+        clip = videos._read(str(path), n, whole, 32, n_parts, never)
     except VideoError as error:
         return str(error)
     return clip.frames.tobytes(), clip.indices.tolist(), *clip[2:]
@@ -685,7 +709,7 @@ def test_a_broken_packet_ends_the_video_with_a_warning(bad, tmp_path, capfd):
     options = {"bf": "0", "g": "8"}
     sound = write_video(tmp_path / "sound.mkv", counting_frames(30), options=options)
     write_broken(path, sound, bad)
-    clip = read_clip(path, 30, "half")
+    clip = read_clip(path, 30, whole)
     assert clip.length == bad
     assert clip.warning.startswith("damaged (")
     assert clip.warning.endswith(f"only the first {bad} of 30 frames could be read")
@@ -700,7 +724,7 @@ def test_frames_that_lean_on_a_broken_one_are_not_used(bad, tmp_path):
     everything = decode_everything(sound)
     write_broken(path, sound, bad)
     for n in (1, 2, 3, 8, 30):
-        clip = read_clip(path, n, "half")
+        clip = read_clip(path, n, whole)
         assert clip.warning or n < 30
         for frame, i in zip(clip.frames, clip.indices):
             assert np.array_equal(frame, everything[i])
@@ -719,14 +743,14 @@ def test_clips_come_in_order_and_errors_in_their_place(tmp_path):
         else:
             write_video(path, counting_frames(10 + 20 * (k % 2), 32, 48 + 2 * k))
     for workers in (1, 2, 5, None):
-        results = list(read_clips(paths, 8, "half", workers=workers))
+        results = list(read_clips(paths, 8, whole, workers=workers))
         assert len(results) == 7
         for k, result in enumerate(results):
             if k % 3 == 1:
                 assert isinstance(result, VideoError) and str(paths[k]) in str(result)
             else:
                 assert result.size == (48 + 2 * k, 32)
-                assert np.array_equal(result.frames, read_clip(paths[k], 8, "half").frames)
+                assert np.array_equal(result.frames, read_clip(paths[k], 8, whole).frames)
 
 
 def test_nothing_is_left_for_the_search_of_cycles(clip_path):
@@ -748,7 +772,7 @@ def test_nothing_to_read():
 
 
 def test_a_mistake_in_the_call_is_raised(clip_path):
-    with pytest.raises(ValueError, match="resize must be one of crop, stretch, half"):
+    with pytest.raises(ValueError, match="resize must be one of crop, stretch,"):
         next(read_clips([clip_path], 4, "zoom"))
 
 
@@ -801,7 +825,8 @@ def test_the_threads_end_with_the_list(clip_path):
 
 
 WAIT = """
-import sys, videos
+import sys
+from trajeval import videos
 clips = videos.read_clips(sys.argv[1:], 4, workers=2)
 print(next(clips).length, flush=True)
 {then}
@@ -841,23 +866,23 @@ def test_the_program_ends_though_videos_are_being_read(clip_path, endless):
 def test_a_video_that_changes_while_it_is_read(tmp_path, monkeypatch, left):
     path = write_video(tmp_path / "growing.mkv", counting_frames(60), options={"g": "5"})
     data = path.read_bytes()
-    list_packets = videos._list_packets
+    list_packets = packets.list_packets
 
     def list_and_cut(*arguments):
         listing = list_packets(*arguments)
         path.write_bytes(data[: int(len(data) * left)])
         return listing
 
-    monkeypatch.setattr(videos, "_list_packets", list_and_cut)
+    monkeypatch.setattr(packets, "list_packets", list_and_cut)
     clip = read_clip(path, 4)
     assert clip.length < 60 and "only the first" in clip.warning
 
 
 def test_a_video_that_shrinks_all_the_time(tmp_path, monkeypatch):
     path = write_video(tmp_path / "shrinking.mkv", counting_frames(60), options={"g": "5"})
-    monkeypatch.setattr(videos, "_count_frames", lambda *_: (500, None))
-    list_packets = videos._list_packets
-    monkeypatch.setattr(videos, "_list_packets", lambda *a: list_packets(*a)._replace(exact=False))
+    monkeypatch.setattr(packets, "count_frames", lambda *_: (500, None))
+    list_packets = packets.list_packets
+    monkeypatch.setattr(packets, "list_packets", lambda *a: list_packets(*a)._replace(exact=False))
     with pytest.raises(VideoError, match=r"shrinking\.mkv: changed while it was being read"):
         read_clip(path, 4)
 
@@ -866,13 +891,14 @@ def test_a_video_that_shrinks_all_the_time(tmp_path, monkeypatch):
 
 
 def test_import_needs_no_torch():
-    code = "import sys, videos; print('torch' in sys.modules)"
+    code = "import sys; from trajeval import videos; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.stdout == "False\n"
 
 
 PEAK = """
-import resource, sys, videos
+import resource, sys
+from trajeval import videos
 clip = videos.read_clip(sys.argv[1], 32)
 print(clip.length, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """

@@ -1,252 +1,179 @@
-"""The command line that all evaluators share: its options, and everything that is wrong with them.
+"""The command line of an evaluator: parsed, and everything that is wrong with it found at once.
 
-Start-up matters: nothing here waits for anything heavy to be imported.
+Start-up matters: nothing here imports anything heavy.
 """
 
 import argparse
-import io
-import math
-import re
-import sys
+from difflib import get_close_matches
 from pathlib import Path
+from typing import Any, NoReturn
 
 from trajeval.cache import default_folder
-from trajeval.inputs import BASELINE, read_prompts, read_trajectories
+from trajeval.inputs import BASELINE, Prompt, Trajectory, read_prompts, read_trajectories
+from trajeval.options import BASELINE_SIMILARITIES, Option, shared_options
 from trajeval.results import check_destination, wrong_folder
-from trajeval.terminal import UserError
-
-BASELINE_SIMILARITIES = ("projection", "goal-baseline")
-CHOICES = {
-    "similarity": ("cosine", *BASELINE_SIMILARITIES),
-    "normalize": ("prompt", "vista"),
-    "ensemble": ("mean-similarity", "mean-embedding"),
-}
-PRECISIONS = ("auto", "float32", "bfloat16", "float16")
+from trajeval.terminal import UserError, first_few, plural
 
 
-def parse_arguments(model_class, description, argv):
-    parser = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "-t",
-        "--trajectories-path",
-        metavar="FILE",
-        help="trajectory list: a video file, folder or glob pattern a line",
-    )
-    parser.add_argument("-p", "--prompts-path", metavar="FILE", help="prompt list: a prompt a line")
-    parser.add_argument(
-        "-e", "--experiment-id", metavar="NAME", help="what the results are called: NAME.png, NAME/"
-    )
-    add_output_dir(parser)
-    parser.add_argument(
-        "-v",
-        "--verbose",
-        action="store_true",
-        help="tell what was sampled from which video, shapes, device and times",
-    )
-    parser.add_argument(
-        "--n-frames",
-        metavar="N",
-        default=model_class.n_frames,
-        help="frames sampled from each video (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--batch-size",
-        metavar="N",
-        help="videos embedded at a time (default: 1 on a CPU, 8 on a GPU)",
-    )
-    parser.add_argument(
-        "--device",
-        default="auto",
-        help="auto, cpu, cuda, cuda:N or mps (default: auto, the best there is)",
-    )
-    parser.add_argument(
-        "--precision",
-        default="auto",
-        help="auto, float32, bfloat16 or float16, for the videos (default: auto, 16 bits on a GPU "
-        "that is fast at it, else float32)",
-    )
-    parser.add_argument(
-        "--cache-dir",
-        metavar="DIR",
-        help="folder where embeddings are kept for later runs (default: trajectory-heatmaps in "
-        "your folder for caches)",
-    )
-    parser.add_argument(
-        "--cache-size",
-        metavar="GB",
-        default="2",
-        help="what it may hold; what was used longest ago goes first (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--no-cache", action="store_true", help="compute everything now, and keep nothing"
-    )
-    add_similarity_arguments(parser)
-    model_class.add_arguments(parser)
-    return parser.parse_args(argv)
+class Parser(argparse.ArgumentParser):
+    """argparse without abbreviations, whose errors are UserErrors."""
+
+    def __init__(self, description: str):
+        super().__init__(
+            description=description,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}; --help shows all options")
 
 
-def add_output_dir(parser):
-    parser.add_argument(
-        "-o",
-        "--output-dir",
-        metavar="DIR",
-        default="evaluation_results",
-        help="folder for the results (default: evaluation_results)",
-    )
-
-
-def add_similarity_arguments(parser):
-    add = parser.add_argument
-    add("--max-per-group", metavar="N", help="use the first N of each group of trajectories")
-    add(
-        "--similarity",
-        default="cosine",
-        help="cosine; projection or goal-baseline, which count what tells a prompt from the "
-        "[baseline] prompts (default: cosine)",
-    )
-    add("--alpha", metavar="A", help="how much of it, from 0 to 1 (default: 0.5)")
-    add(
-        "--normalize",
-        metavar="HOW",
-        help="prompt: each prompt to mean 0 and standard deviation 1 over the trajectories; vista: "
-        "that, after a softmax over prompts at temperature 1 (default: not)",
-    )
-    add(
-        "--softmax",
-        metavar="TEMPERATURE",
-        nargs="?",
-        const="0.01",
-        help="softmax over the prompts of each trajectory (default: not; temperature 0.01)",
-    )
-    add(
-        "--ensemble",
-        metavar="HOW",
-        default="mean-similarity",
-        help="how the prompts of a group stand together: mean-similarity or mean-embedding "
-        "(default: mean-similarity)",
-    )
-
-
-def check_inputs(model_class, args):
-    """The prompts and the trajectories; raises UserError with all that is wrong with the
-    arguments and the lists."""
-    problems = model_class.check_arguments(args)
-    if args.batch_size is not None:
-        args.batch_size = whole_number(args, "batch_size", 1, 4096, problems)
-    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d|:[1-9]\d)?", args.device, re.ASCII):
-        problems.append(f"--device {args.device}: takes auto, cpu, cuda, cuda:N or mps")
-    problems += check_cache(args)
-    problems += check_similarity_arguments(args)
-    if args.precision not in PRECISIONS:
-        problems.append(f"--precision {args.precision}: takes {', '.join(PRECISIONS)}")
-    if args.experiment_id is None:
-        problems.append("-e NAME is missing: what shall the results be called?")
-    else:
-        problems += check_destination(args.output_dir, args.experiment_id)
-    lists = {}
-    for path, read, missing in (
-        (args.prompts_path, read_prompts, "-p FILE is missing: the list of prompts, one a line"),
-        (
-            args.trajectories_path,
-            read_trajectories,
-            "-t FILE is missing: the list of trajectories, one a line",
-        ),
-    ):
+def parse_options(
+    parser: argparse.ArgumentParser, options: list[Option], argv: list[str] | None
+) -> tuple[argparse.Namespace, list[str]]:
+    """The values of options, and a message for each one that is wrong (its value is then None).
+    What the parser itself takes, such as positional arguments, may be added to it before."""
+    for option in options:
+        text = option.help.replace("%", "%%")
+        if option.default_shown:
+            text += f" (default: {option.default_shown})"
+        kinds: dict[str, Any] = {"help": text}
+        if option.metavar is None:
+            kinds["action"] = "store_true"
+        else:
+            kinds["metavar"] = option.metavar
+        if option.optional is not None:
+            kinds |= {"nargs": "?", "const": option.optional}
+        parser.add_argument(*option.flags.split(", "), **kinds)
+    args, unknown = parser.parse_known_args(argv)
+    problems = [
+        unknown_argument(text, parser)
+        for before, text in zip(["", *unknown], unknown)
+        if text.startswith("-") or not before.startswith("-")  # else the value of an unknown option
+    ]
+    for option in options:
+        text = getattr(args, option.name)
+        if option.metavar is None:
+            continue
+        if text is None:
+            setattr(args, option.name, option.default)
+            continue
+        setattr(args, option.name, None)
         try:
-            if path is None:
-                raise UserError(missing)
-            lists[read] = read(path)
-        except UserError as error:
-            problems += error.problems
-    problems += check_groups(args, lists.get(read_prompts, []), lists.get(read_trajectories, []))
-    if problems:
-        raise UserError(*problems)
-    prompts, trajectories = lists[read_prompts], lists[read_trajectories]
+            if not isinstance(text, str):  # what argparse makes of "--alpha --"
+                raise ValueError("takes a value")
+            setattr(args, option.name, option.parse(text))
+        except ValueError as error:
+            problems.append(f"{option.flag} {text if isinstance(text, str) else ''}: {error}")
+    return args, problems
+
+
+def unknown_argument(text: str, parser: argparse.ArgumentParser) -> str:
+    if not text.startswith("-"):
+        return f'unexpected argument "{text}": put names with spaces in quotes'
+    flag = text.partition("=")[0]
+    flags = [flag for action in parser._actions for flag in action.option_strings]
+    found = get_close_matches(flag, flags, n=1, cutoff=0.5)
+    return f"unknown option {flag}" + (f": did you mean {found[0]}?" if found else "")
+
+
+# --- checking
+
+
+def check_inputs(
+    model_class, description: str, argv: list[str] | None
+) -> tuple[argparse.Namespace, list[Prompt], list[Trajectory]]:
+    """The arguments, the prompts and the trajectories of a command line. Raises UserError with
+    everything that is wrong with them."""
+    options = [*shared_options(model_class), *model_class.options]
+    args, problems = parse_options(Parser(description), options, argv)
+    problems += model_class.check(args)
+    problems += check_combinations(args)
+    if args.experiment_id is None:
+        problems.append("-e NAME is missing: the name of the results")
+    else:
+        problems += check_destination(args.output_dir or "", args.experiment_id)
+    prompts, wrong_prompts = read_or_problems(args.prompts_path, read_prompts, "-p FILE: prompts")
+    trajectories, wrong_trajectories = read_or_problems(
+        args.trajectories_path, read_trajectories, "-t FILE: trajectories"
+    )
+    problems += check_groups(args, prompts, trajectories)
+    n = len(problems) + len(wrong_prompts) + len(wrong_trajectories)
+    if n:
+        raise UserError(
+            *problems,
+            *first_few(wrong_prompts, "problems in the prompt list", args.verbose),
+            *first_few(wrong_trajectories, "problems in the trajectory list", args.verbose),
+            f"{plural(n, 'problem')} found; nothing was run",
+        )
     if args.max_per_group:
         trajectories = first_of_groups(trajectories, args.max_per_group)
-    return prompts, trajectories
+    return args, prompts, trajectories
 
 
-def check_cache(args) -> list[str]:
-    """What is wrong with where embeddings shall be kept; the folder is filled in, or None."""
+def read_or_problems(list_path, read, what) -> tuple[list, list[str]]:
+    """The entries of a list, and what is wrong with it."""
+    if list_path is None:
+        flag, _, kind = what.partition(": ")
+        return [], [f"{flag} is missing: the list of {kind}, one on each line"]
+    try:
+        return read(list_path), []
+    except UserError as error:
+        return [], error.problems
+
+
+def check_combinations(args) -> list[str]:
+    """Which options do not go together. Fills in the cache's folder, or None, and alpha."""
     problems = []
-    args.cache_size = number_in(args, "cache_size", None, lambda gb: gb > 0, "above 0", problems)
     if args.no_cache and args.cache_dir:
-        problems.append("--cache-dir: has no meaning with --no-cache")
+        problems.append("--cache-dir: cannot be combined with --no-cache")
     elif args.cache_dir:
         problems += wrong_folder("--cache-dir", Path(args.cache_dir))
     elif not args.no_cache:
         args.cache_dir = str(default_folder())
+    if args.alpha is None:
+        args.alpha = 0.5
+    elif args.similarity == "cosine":
+        problems.append("--alpha: requires --similarity projection or goal-baseline")
+    if args.softmax is not None and args.normalize == "vista":
+        problems.append("--softmax: cannot be combined with --normalize vista, which has its own")
+    if args.vmin is not None and args.vmax is not None and args.vmin >= args.vmax:
+        problems.append(f"--vmin {args.vmin:g}: must be below --vmax {args.vmax:g}")
     return problems
 
 
-def check_similarity_arguments(args) -> list[str]:
-    """What is wrong with how similarities shall be computed; numbers are filled in."""
-    problems = []
-    for name in ("similarity", "normalize", "ensemble"):
-        value, choices = getattr(args, name), CHOICES[name]
-        if value is not None and value not in choices:
-            problems.append(f"--{name} {value}: takes {', '.join(choices)}")
-    if args.max_per_group is not None:
-        args.max_per_group = whole_number(args, "max_per_group", 1, 10**9, problems)
-    if args.alpha is not None and args.similarity == "cosine":
-        problems.append("--alpha: has no meaning with --similarity cosine")
-    args.alpha = number_in(args, "alpha", "0.5", lambda a: 0 <= a <= 1, "0 to 1", problems)
-    if args.softmax is not None:
-        if args.normalize == "vista":
-            problems.append("--softmax: --normalize vista has one of its own")
-        args.softmax = number_in(args, "softmax", None, lambda t: t > 0, "above 0", problems)
-    return problems
-
-
-def escape_output() -> None:
-    """Lets standard output and error take names in any encoding: what one lacks is escaped."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
-
-
-def number_in(args, name, default, is_right, what, problems):
-    """The argument `name` as a number; what is wrong with it is added to the problems."""
-    text = default if getattr(args, name) is None else getattr(args, name)
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not (math.isfinite(number) and is_right(number)):
-        problems.append(f"--{name.replace('_', '-')} {text}: takes a number, {what}")
-    return number
-
-
-def check_groups(args, prompts, trajectories) -> list[str]:
-    """What the arguments ask of the lists' groups and these do not give; a list that could not be
-    read is empty here, and has been told of."""
+def check_groups(args, prompts: list[Prompt], trajectories: list[Trajectory]) -> list[str]:
+    """What the arguments need of the lists' groups that is missing. A list that could not be read
+    is empty here."""
     problems = []
     groups = {prompt.group for prompt in prompts}
     if groups == {BASELINE}:
-        problems.append(f"{args.prompts_path}: holds [{BASELINE}] only, and nothing to compare")
+        problems.append(f"{args.prompts_path}: only has [{BASELINE}], so nothing to compare")
     if prompts and args.similarity in BASELINE_SIMILARITIES and BASELINE not in groups:
         problems.append(
             f"{args.prompts_path}: --similarity {args.similarity} needs a group [{BASELINE}] with "
             "a neutral description"
         )
     if args.ensemble == "mean-embedding" and None in groups:
-        problems.append(f"{args.prompts_path}: --ensemble mean-embedding needs groups of prompts")
+        problems.append(f"{args.prompts_path}: --ensemble mean-embedding needs prompt groups")
     if args.max_per_group is not None and trajectories and trajectories[0].group is None:
-        problems.append(f"{args.trajectories_path}: --max-per-group needs groups of trajectories")
+        problems.append(f"{args.trajectories_path}: --max-per-group needs trajectory groups")
+    if args.normalize and len(trajectories) == 1:
+        problems.append(
+            f"{args.trajectories_path}: --normalize {args.normalize} needs two trajectories or more"
+        )
     for trajectory in trajectories:
         if trajectory.group == BASELINE:
             problems.append(
-                f"{args.trajectories_path}:{trajectory.line}: [{BASELINE}] is a group of prompts; "
-                "a group of trajectories needs another name"
+                f"{args.trajectories_path}:{trajectory.line}: [{BASELINE}] is reserved for "
+                "prompts: rename the trajectory group"
             )
             break
     return problems
 
 
-def first_of_groups(trajectories, n):
+def first_of_groups(trajectories: list[Trajectory], n: int) -> list[Trajectory]:
     """The first n trajectories of each group, in order."""
     kept, counts = [], {}
     for trajectory in trajectories:
@@ -254,14 +181,3 @@ def first_of_groups(trajectories, n):
         if counts[trajectory.group] <= n:
             kept.append(trajectory)
     return kept
-
-
-def whole_number(args, name, low, high, problems, even=False):
-    """The argument `name` as a whole number; what is wrong with it is added to the problems."""
-    text = str(getattr(args, name))
-    number = int(text) if re.fullmatch(r"-?\d{1,9}", text, re.ASCII) else None
-    if number is None or not low <= number <= high or (even and number % 2):
-        kind = "an even number" if even else "a whole number"
-        option = "--" + name.replace("_", "-")
-        problems.append(f"{option} {text}: takes {kind} from {low} to {high}")
-    return number

@@ -1,26 +1,26 @@
 """Reads prompt lists and trajectory lists.
 
-A list is a UTF-8 text file, one entry a line. Blank lines and lines that begin with `#` are
-skipped; a byte-order mark and Windows line ends do no harm. A line `[name]` opens a group, and
-once a list has groups, every entry stands in one.
+A list is a UTF-8 text file with one entry on each line. Blank lines and lines that begin with `#`
+are skipped; a byte-order mark and Windows line ends are accepted. A line `[name]` opens a group,
+and in a list with groups every entry belongs to one.
 """
 
 import os
 from collections.abc import Iterator
-from glob import glob
+from glob import has_magic, iglob
 from pathlib import Path
 from typing import NamedTuple
 
-from trajeval.terminal import UserError
+from trajeval.files import open_regular, project_folder
+from trajeval.terminal import UserError, printable
 
-BASELINE = "baseline"  # the group of prompts that describe only what all trajectories share
-
-# What counts as a video when a whole folder is listed. A file named on its own may be anything.
+# The videos of a folder. A file that is named itself may have any suffix.
 VIDEO_SUFFIXES = (
     *(".3gp", ".asf", ".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg"),
     *(".mpg", ".mts", ".ogv", ".ts", ".vob", ".webm", ".wmv"),
 )
-MAX_BYTES = 1 << 24  # of a list; more is no list
+BASELINE = "baseline"  # the group of prompts that describe only what all trajectories share
+MAX_BYTES = 1 << 24  # of a list
 
 
 class Prompt(NamedTuple):
@@ -44,15 +44,18 @@ def read_prompts(path: str | Path) -> list[Prompt]:
 
 
 def read_trajectories(path: str | Path) -> list[Trajectory]:
-    """The trajectories of a list, in order: a line is a file, a folder (the videos in it, sorted)
-    or a glob pattern (the files that match, sorted), tried from the current folder and then from
-    the list's own. Raises UserError, which names every entry that leads nowhere."""
+    """The trajectories of a list, in order. A line is a file, a folder (the videos in it, sorted)
+    or a glob pattern (the files that match, sorted), looked up in the current folder, then in the
+    list's own, then beside the scripts. Raises UserError, which names every entry that cannot be
+    found."""
     entries, problems = read_list(Path(path), "trajectory")
     trajectories = []
     for text, group, line in entries:
         try:
             found = find_videos(text, Path(path).parent)
-        except (ValueError, OSError) as error:
+        except OSError as error:
+            problems.append(f"{path}:{line}: {error.strerror}: {printable(text)}")
+        except ValueError as error:
             problems.append(f"{path}:{line}: {error}")
         else:
             trajectories += [Trajectory(video, group, line) for video in found]
@@ -64,23 +67,43 @@ def read_trajectories(path: str | Path) -> list[Trajectory]:
 def read_list(path: Path, kind: str) -> tuple[list[tuple[str, str | None, int]], list[str]]:
     """The entries of a list as (text, group, line), and what is wrong with it."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             data = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
         return [], [f"{path}: no such {kind} list"]
     except IsADirectoryError:
-        return [], [f"{path}: a folder, expected a text file with one {kind} a line"]
+        return [], [f"{path}: is a folder; give a text file with one {kind} on each line"]
     except OSError as error:
         return [], [f"{path}: cannot be read: {error.strerror}"]
-
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return [], [f"{path}: text in UTF-16: save the list as UTF-8"]
+        return [], [f"{path}: is UTF-16 text: save the list as UTF-8"]
     if b"\0" in data or len(data) > MAX_BYTES:
-        return [], [f"{path}: not a text file with one {kind} a line"]
+        return [], [f"{path}: is not a text file with one {kind} on each line"]
 
+    entries, opened, problems = parse_lines(path, data.removeprefix(b"\xef\xbb\xbf").splitlines())
+    if problems:
+        return entries, problems
+    if not entries:
+        return [], [f"{path}: has no {kind}: write one on each line"]
+    filled = {group for _, group, _ in entries}
+    for name, number in opened.items():
+        if name not in filled:
+            problems.append(f"{path}:{number}: the group [{name}] is empty")
+    _, group, number = entries[0]
+    if opened and group is None:
+        problems.append(
+            f"{path}:{number}: comes before the first group: in a list with groups every entry "
+            "belongs to one"
+        )
+    return entries, problems
+
+
+def parse_lines(path: Path, lines: list[bytes]):
+    """The lines of a list -> its entries as (text, group, line), its groups with the line that
+    opens each, and what is wrong."""
     entries, problems = [], []
     group, opened = None, {}  # opened: group name -> its line
-    for number, line in enumerate(data.removeprefix(b"\xef\xbb\xbf").splitlines(), 1):
+    for number, line in enumerate(lines, 1):
         try:
             text = line.decode("utf-8").strip()
         except UnicodeDecodeError as error:
@@ -95,58 +118,105 @@ def read_list(path: Path, kind: str) -> tuple[list[tuple[str, str | None, int]],
                 problems.append(f"{path}:{number}: a group needs a name between the brackets")
             elif group in opened:
                 problems.append(
-                    f"{path}:{number}: the group [{group}] was opened in line {opened[group]} "
-                    "already: put its entries together"
+                    f"{path}:{number}: the group [{group}] was already opened in line "
+                    f"{opened[group]}: put its entries together"
                 )
             opened.setdefault(group, number)
         else:
             entries.append((text, group, number))
-
-    if problems:
-        return entries, problems
-    if not entries:
-        return [], [f"{path}: holds no {kind}: write one a line"]
-    filled = {group for _, group, _ in entries}
-    for name, number in opened.items():
-        if name not in filled:
-            problems.append(f"{path}:{number}: the group [{name}] is empty")
-    _, group, number = entries[0]
-    if opened and group is None:
-        problems.append(
-            f"{path}:{number}: stands before the first group: "
-            "in a list with groups every entry belongs to one"
-        )
-    return entries, problems
+    return entries, opened, problems
 
 
 def find_videos(entry: str, list_folder: Path) -> list[Path]:
-    """The files that one line of a trajectory list means. Raises ValueError if there are none."""
-    for folder in dict.fromkeys((Path(), list_folder)):
+    """The files that a line of a trajectory list means. Raises ValueError if there are none."""
+    shown = printable(entry)
+    places = {Path(): "the current folder", list_folder: str(list_folder)}
+    if project := project_folder():
+        places.setdefault(project, "the folder of the scripts")
+    for folder in places:
         path = folder / os.path.expanduser(entry)
         if path.is_dir():
             found = sorted(videos_in(path))
             if not found:
-                raise ValueError(f"no videos in the folder {entry}")
-            return found
-        if path.is_symlink() and not path.exists():
-            raise ValueError(f"a link to nowhere: {entry}")
-        if path.exists():
-            if not path.is_file():
-                raise ValueError(f"not a file: {entry}")
-            if not os.access(path, os.R_OK):
-                raise ValueError(f"no permission to read {entry}")
+                raise ValueError(f"no videos in the folder {shown}")
+        elif os.path.lexists(path):
+            check_file(path)
             return [path]
-        if found := glob(os.path.expanduser(entry), root_dir=folder, recursive=True):
-            files = sorted(folder / match for match in found if not (folder / match).is_dir())
-            if not files:
-                raise ValueError(f"matches folders only, no files: {entry}")
-            return files
-    looked = " or ".join(dict.fromkeys(["the current folder", str(list_folder)]))
-    raise ValueError(f"no such file, folder or match: {entry} (looked from {looked})")
+        else:
+            matches = [folder / match for match in find_matches(entry, folder)]
+            found = sorted(match for match in matches if not match.is_dir())
+            if matches and not found:
+                raise ValueError(f"matches only folders, no files: {shown}")
+        if found:
+            for file in found:
+                check_regular(file)
+            return found
+    looked = " or ".join(dict.fromkeys(places.values()))
+    raise ValueError(f"no such file, folder or match: {shown} (searched in {looked})")
+
+
+def check_file(path: Path) -> None:
+    """Raises ValueError for a path that a line names and that is not a readable file."""
+    shown = printable(str(path))
+    if not path.exists():
+        raise ValueError(f"a broken symbolic link: {shown}")
+    check_regular(path)
+    if not os.access(path, os.R_OK):
+        raise ValueError(f"no permission to read {shown}")
+
+
+def check_regular(path: Path) -> None:
+    """Raises ValueError for what exists and is not a file: a pipe would hang. Files of a folder
+    that cannot be read are reported by the run, which goes on with the others."""
+    if path.exists() and not path.is_file():
+        raise ValueError(f"not a regular file: {printable(str(path))}")
+
+
+def find_matches(pattern: str, folder: Path) -> Iterator[str]:
+    """The paths that match a glob pattern, from a folder. `**` means this folder and all below it,
+    each of them once, however many links lead to it."""
+    pattern = os.path.expanduser(pattern)
+    head, stars, rest = partition_recursive(pattern)
+    if not stars:
+        yield from iglob(pattern, root_dir=folder) if has_magic(pattern) else ()
+        return
+    seen: set[tuple[int, int]] = set()
+    for start in iglob(head, root_dir=folder) if head else ("",):
+        for below in folders_below(folder / start, seen):
+            for match in find_matches(rest, below) if has_magic(rest) else (rest,):
+                if os.path.lexists(below / match):
+                    yield str(below.relative_to(folder) / match)
+
+
+def partition_recursive(pattern: str) -> tuple[str, str, str]:
+    """A pattern before, at and after its first component `**`; what comes after it is `*` if there
+    is nothing."""
+    parts = Path(pattern).parts
+    if "**" not in parts:
+        return pattern, "", ""
+    i = parts.index("**")
+    return os.path.join("", *parts[:i]), "**", os.path.join("", *parts[i + 1 :]) or "*"
+
+
+def folders_below(folder: Path, seen: set[tuple[int, int]]) -> Iterator[Path]:
+    """A folder and all below it that are not hidden, except those seen already, which get noted."""
+    try:
+        found = os.stat(folder)
+        key = found.st_dev, found.st_ino
+        if key in seen or not os.path.isdir(folder):
+            return
+        seen.add(key)
+        names = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())
+    except OSError:  # vanished, or closed to us
+        return
+    yield folder
+    for name in names:
+        if not name.startswith("."):
+            yield from folders_below(folder / name, seen)
 
 
 def videos_in(folder: Path) -> Iterator[Path]:
-    """The videos that lie in a folder, by their extension; hidden files do not count."""
+    """The videos in a folder, by their suffix; hidden files do not count."""
     for path in folder.iterdir():
         hidden = path.name.startswith(".")
         if path.suffix.lower() in VIDEO_SUFFIXES and not path.is_dir() and not hidden:

@@ -1,28 +1,171 @@
-"""What the models of all evaluators have in common."""
+"""What a model is: the class that every evaluator fills in. CONTRIBUTING.md shows how."""
 
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from trajeval.cache import NO_CACHE, Cache
+from trajeval.devices import choose_device, choose_precision
+from trajeval.files import check_unchanged, stamps
+from trajeval.options import Option
+from trajeval.readings import Reading
+from trajeval.weights import sha256
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
 
 
-class Model:
-    """A network that embeds videos and prompts. Its weights are loaded when it is first asked to.
+class Model(ABC):
+    """A network that embeds videos and prompts in one space, and how it wants them.
 
-    name, architecture: what networks tell it from others. packages: those of its own whose versions
-    count. weights: the files that it is loaded from -> their SHA-256. description: for the
-    picture's title. device, precision: as in devices.choose_device and choose_precision. n_frames,
-    resize, size: how a video is sampled, as in videos.read_clips; preparation tells it to users.
+    Constructing one reads, hashes and downloads nothing. The files are found and hashed when
+    `weights` is first asked for, and a network is loaded when something is embedded that the cache
+    does not have; `load` does both at once.
+
+    name: identifies the family in the cache and in run.json. packages: distributions, other than
+    PyTorch and NumPy, whose versions the embeddings depend on. options: what the command line
+    takes besides the shared options; an option that has the name of a parameter of __init__ is
+    passed to it. n_frames: frames sampled from a video, even if even_frames is true. resize, size:
+    how frames are scaled, as in videos.read_clips. architecture: what the network depends on
+    besides its files, as JSON values.
     """
 
+    name: ClassVar[str]
+    packages: ClassVar[tuple[str, ...]] = ()
+    options: ClassVar[tuple[Option, ...]] = ()
+    even_frames: ClassVar[bool] = False
+    n_frames: int
+    resize: Any = "crop"
+    size: int | None = 224
+    architecture: Any = None
+
+    def __init__(
+        self,
+        *,
+        device: str = "auto",
+        precision: str = "auto",
+        n_frames: int | None = None,
+        cache: Cache = NO_CACHE,
+    ):
+        """device: "auto", "cpu", "cuda", "cuda:N" or "mps". precision, of the video network:
+        "auto", "float32", "tf32", "bfloat16" or "float16". n_frames: the class's by default. cache:
+        keeps the hashes of weights and whatever else a model finds out, for later runs."""
+        self._device, self._precision, self.cache = device, precision, cache
+        if n_frames is not None:
+            self.n_frames = n_frames
+
     @classmethod
-    def load(cls, *arguments, **options) -> "Model":
-        """A model with its weights in memory. Takes and raises what the class itself takes and
-        raises, and UserError for files that do not fit it."""
-        model = cls(*arguments, **options)
-        _ = model.video_network, model.text_network
+    def load(cls, *arguments, **settings) -> Self:
+        """A model with its networks in memory. Takes the arguments of the class. Raises UserError
+        for weights that are missing, wrong or cannot be downloaded, and for an unknown device."""
+        model = cls(*arguments, **settings)
+        _ = model.weights, model.video_network, model.text_network
         return model
 
-    def similarity(self, paths: list[str | Path], prompts: list[str]):
-        """Cosine similarities of videos and prompts, NumPy float32 [N, P]. Raises
-        videos.VideoError for the first video that cannot be used."""
+    @cached_property
+    def device(self) -> str:
+        """Where the networks run. Raises UserError for a device that this machine lacks."""
+        return choose_device(self._device)
+
+    @cached_property
+    def precision(self) -> str:
+        """What the video network computes in: "float32", "tf32", "bfloat16" or "float16"."""
+        return choose_precision(self._precision, self.device)
+
+    @property
+    @abstractmethod
+    def description(self) -> str:
+        """The model in words, for titles, such as "ViCLIP-L/14, weights.pth"."""
+
+    @property
+    def short_name(self) -> str:
+        """The description up to the first comma."""
+        return self.description.partition(",")[0]
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a user should know about these settings, beyond single prompts and videos."""
+        return []
+
+    @abstractmethod
+    def find_files(self) -> list[Path]:
+        """The files that the networks are loaded from; downloads those that are missing. Raises
+        UserError."""
+
+    @cached_property
+    def weights(self) -> dict[str, str]:
+        """The path of each file that the networks are loaded from -> its SHA-256. Raises
+        UserError."""
+        files = self.find_files()
+        self.stamps = stamps(files)
+        return {str(path): sha256(path, cache=self.cache) for path in files}
+
+    @contextmanager
+    def loading(self) -> Iterator[None]:
+        """To be put around whatever loads the files: hashes them before, and raises UserError if
+        they have changed since, as what was loaded may then not be what was hashed."""
+        _ = self.weights
+        yield
+        check_unchanged(self.stamps)
+
+    @property
+    def preparation(self) -> dict[str, Any]:
+        """How frames are prepared, as JSON values: for the cache, run.json and users."""
+        return {"resize": self.resize, "size": self.size}
+
+    @property
+    @abstractmethod
+    def video_network(self) -> Any:
+        """What embed_clips needs in memory. A cached property. Raises UserError."""
+
+    @property
+    @abstractmethod
+    def text_network(self) -> Any:
+        """What embed_texts and read_texts need in memory. A cached property. Raises UserError."""
+
+    @abstractmethod
+    def embed_clips(self, frames: "torch.Tensor") -> "torch.Tensor":
+        """Frames on the device, uint8 RGB [B, T, H, W, 3] -> embeddings [B, D]. Called in inference
+        mode, under autocast to the model's precision. Raises ValueError for a shape that the
+        network does not take."""
+
+    @abstractmethod
+    def embed_texts(self, prompts: list[str]) -> "np.ndarray":
+        """P prompts -> float32 [P, D]."""
+
+    @abstractmethod
+    def read_texts(self, prompts: list[str]) -> list[Reading]:
+        """How the network reads each prompt, and what it does not see of it."""
+
+    @classmethod
+    def check(cls, args) -> list[str]:
+        """What is wrong with the parsed options of the command line, beyond each one's own value;
+        fills in what depends on several of them. Imports nothing heavy."""
+        return []
+
+    @classmethod
+    def from_arguments(cls, args, cache: Cache) -> Self:
+        """The model that parsed options describe."""
+        parameters = {
+            name
+            for base in cls.__mro__
+            if "__init__" in vars(base) and base is not object
+            for name in inspect.signature(base.__init__).parameters
+        }
+        settings = {name: value for name, value in vars(args).items() if name in parameters}
+        return cls(cache=cache, **settings)
+
+    def similarity(self, paths: list[str | Path], prompts: list[str]) -> "np.ndarray":
+        """Cosine similarities of videos and prompts, float32 [N, P] in [-1, 1].
+
+        Raises ValueError unless both are lists with at least one entry, videos.VideoError for the
+        first video that cannot be used, UserError for weights that cannot be loaded.
+        """
         from trajeval.embedding import similarity
 
         return similarity(self, paths, prompts)

@@ -35,7 +35,10 @@ def run_script(main: Callable[[], int]) -> None:
             stream.reconfigure(errors="backslashreplace")
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
-    status = main()
+    try:
+        status = main()
+    except KeyboardInterrupt:  # in the moment before main could say so
+        status = 130
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     for stream in (sys.stdout, sys.stderr):
@@ -67,8 +70,8 @@ def run_command(command: Callable[..., int], *arguments) -> int:
             raise
         tell(f'the package "{package}" is not installed: {INSTALL}')
         return 2
-    except KeyboardInterrupt:
-        tell("\ninterrupted")
+    except KeyboardInterrupt as error:
+        tell("\ninterrupted" + "".join(f"; {consequence}" for consequence in error.args))
         return 130
 
 
@@ -83,13 +86,37 @@ def tell(message) -> None:
             print(message, file=sys.stderr, flush=True)
 
 
-def tell_all(messages: list[str], kind: str) -> None:
-    """Shows the first of some messages of one kind ("warnings"), and says how many more there
-    are."""
-    for message in messages[:SHOWN]:
+def first_few(messages: list[str], kind: str, verbose: bool | None = None) -> list[str]:
+    """The first ten of some messages of one kind ("warnings"), and one that counts the rest; all
+    with -v. verbose: whether that was given, None for a command that does not have it."""
+    if verbose or len(messages) <= SHOWN:
+        return messages
+    hint = "" if verbose is None else "; -v shows all"
+    return [*messages[:SHOWN], f"... and {len(messages) - SHOWN} more {kind}{hint}"]
+
+
+def tell_all(messages: list[str], kind: str, verbose: bool | None = None) -> None:
+    """Shows the first ten of some messages of one kind, and says how many more there are."""
+    for message in first_few(messages, kind, verbose):
         tell(message)
-    if len(messages) > SHOWN:
-        tell(f"... and {len(messages) - SHOWN} more {kind}")
+
+
+@contextmanager
+def telling_few(kind: str, verbose: bool) -> Iterator[Callable[[str], None]]:
+    """The same for messages that come one by one: yields the function to call with each."""
+    messages: list[str] = []
+
+    def tell_one(message: str) -> None:
+        messages.append(message)
+        if verbose or len(messages) <= SHOWN:
+            tell(message)
+
+    yield tell_one
+    tell_all(first_few(messages, kind, verbose)[SHOWN:] if not verbose else [], kind)
+
+
+def plural(n: int, noun: str) -> str:
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
 def answer(text) -> None:
@@ -124,10 +151,9 @@ def progress(what: str, total: int, unit: str) -> Iterator[Callable[[int], None]
     if sys.stderr.isatty():
         from tqdm import tqdm
 
-        scaled = unit == "B"
-        with tqdm(
-            desc=what, total=total, unit=unit if scaled else f" {unit}", unit_scale=scaled
-        ) as bar:
+        rate = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fmt}]"
+        kinds = {"unit": unit, "unit_scale": True} if unit == "B" else {"unit": f" {unit}"}
+        with tqdm(desc=what, total=total, bar_format=rate, file=sys.stderr, **kinds) as bar:
             yield bar.update
         return
     done, told = 0, time.monotonic()

@@ -1,0 +1,78 @@
+"""What a run says of its inputs, its model and its results, in lines for the terminal."""
+
+import os
+
+from trajeval.terminal import plural, printable
+
+
+def of_repeats(list_path, trajectories) -> list[str]:
+    """Warnings of files that a list names more than once; they are evaluated as often."""
+    first, found = {}, []
+    for trajectory in trajectories:
+        earlier = first.setdefault(os.path.realpath(trajectory.path), trajectory)
+        if earlier is not trajectory:
+            found.append(
+                f"warning: {list_path}:{trajectory.line}: {printable(str(trajectory.path))} is the "
+                f"same file as in line {earlier.line}"
+            )
+    return found
+
+
+def of_model(model, verbose: bool) -> list[str]:
+    """The model's own warnings; with verbose, what it is and how it prepares frames."""
+    found = [f"warning: {warning}" for warning in model.warnings]
+    if verbose:
+        found.append(f"{model.description}, on {model.device} in {model.precision}")
+        found.append(", ".join(f"{name} {value}" for name, value in model.preparation.items()))
+    return found
+
+
+def of_prompts(list_path, prompts, warnings: list[list[str]]) -> list[str]:
+    """Warnings of what the network does not see of the prompts, each with its line."""
+    return [
+        f'warning: {list_path}:{prompt.line}: "{printable(prompt.text)}": {printable(message, 500)}'
+        for prompt, messages in zip(prompts, warnings)
+        for message in messages
+    ]
+
+
+def of_video(path, found) -> str:
+    """What was sampled from a video."""
+    width, height = found.size
+    frames = " ".join(map(str, found.indices))
+    return f"{path}: {found.length} frames of {width}x{height}, sampled {frames}"
+
+
+def of_videos(answers: list, seconds: float) -> str:
+    """How many videos came from the cache, were computed, or failed."""
+    failed = sum(isinstance(found, Exception) for found in answers)
+    kept = sum(not isinstance(found, Exception) and found.kept for found in answers)
+    computed = len(answers) - failed - kept
+    parts = []
+    if kept:
+        parts.append(f"{kept} from the cache")
+    if computed:
+        parts.append(f"{computed} computed ({computed / max(seconds, 1e-3):.2f} videos/s)")
+    if failed:
+        parts.append(f"{failed} failed")
+    return f"{plural(len(answers), 'video')}: {', '.join(parts)}"
+
+
+def title(experiment_id: str, model, label: str) -> str:
+    """The title of the picture."""
+    lines = [experiment_id, f"{model.description}, {model.n_frames} frames"]
+    return "\n".join(lines + ([] if label == "cosine similarity" else [label]))
+
+
+def of_results(args, table, made, answers: list, seconds: dict[str, float]) -> list[str]:
+    """The verdict; with verbose, shapes and times; and what was skipped."""
+    found = []
+    if args.verbose:
+        n_rows, n_columns = table.values.shape
+        found.append(f"similarities: {n_rows} trajectories by {n_columns} prompts")
+        found.append(", ".join(f"{stage} {duration:.2f} s" for stage, duration in seconds.items()))
+    found += made.lines
+    failed = sum(isinstance(answer, Exception) for answer in answers)
+    if failed:
+        found.append(f"skipped {failed} of {plural(len(answers), 'video')}, see the errors above")
+    return found

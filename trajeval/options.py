@@ -1,0 +1,195 @@
+"""What an option of the command line is, and the options that all evaluators share."""
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from trajeval.inputs import BASELINE
+
+BASELINE_SIMILARITIES = ("projection", "goal-baseline")
+
+
+@dataclass(frozen=True)
+class Option:
+    """An option of the command line.
+
+    flags: as in "-e, --experiment-id"; the last one, without its dashes, names the attribute.
+    metavar: what it takes, None for a switch. parse: the text given -> the value; raises ValueError
+    with what it takes. default: the value where it is not given. shown: the default in words,
+    where it is not simply the value. optional: the text that stands for the option without a value.
+    """
+
+    flags: str
+    help: str
+    metavar: str | None = None
+    parse: Callable[[str], Any] = str
+    default: Any = None
+    shown: str | None = None
+    optional: str | None = None
+
+    @property
+    def flag(self) -> str:
+        return self.flags.split(", ")[-1]
+
+    @property
+    def name(self) -> str:
+        return self.flag.removeprefix("--").replace("-", "_")
+
+    @property
+    def default_shown(self) -> str:
+        return self.shown or ("" if self.default is None else str(self.default))
+
+
+# --- what the values of options may be
+
+
+def whole(low: int, high: int, even: bool = False) -> Callable[[str], int]:
+    kind = "an even number" if even else "a whole number"
+
+    def parse(text: str) -> int:
+        number = int(text) if re.fullmatch(r"-?\d{1,9}", text, re.ASCII) else None
+        if number is None or not low <= number <= high or (even and number % 2):
+            raise ValueError(f"takes {kind} from {low} to {high}")
+        return number
+
+    return parse
+
+
+def number(allowed: Callable[[float], bool], what: str) -> Callable[[str], float]:
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not (math.isfinite(value) and allowed(value)):
+            raise ValueError(f"takes a number {what}")
+        return value
+
+    return parse
+
+
+def choice(*names: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in names:
+            raise ValueError(f"takes {', '.join(names)}")
+        return text
+
+    return parse
+
+
+def path(text: str) -> str:
+    if not text.strip() or "\0" in text:
+        raise ValueError("takes a path")
+    return text
+
+
+def device(text: str) -> str:
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d|:[1-9]\d)?", text, re.ASCII):
+        raise ValueError("takes auto, cpu, cuda, cuda:N or mps")
+    return text
+
+
+# --- the options that all evaluators share
+
+OUTPUT_DIR = Option("-o, --output-dir", "folder for the results", "DIR", path, "evaluation_results")
+
+
+def shared_options(model_class) -> list[Option]:
+    return [
+        Option("-t, --trajectories-path", "trajectory list", "FILE", path),
+        Option("-p, --prompts-path", "prompt list", "FILE", path),
+        Option("-e, --experiment-id", "name of the results: NAME.png and the folder NAME", "NAME"),
+        OUTPUT_DIR,
+        Option("-v, --verbose", "show the sampled frames, shapes, device, times and all warnings"),
+        Option(
+            *("--n-frames", "frames sampled from each video", "N"),
+            whole(2 if model_class.even_frames else 1, 1024, model_class.even_frames),
+            model_class.n_frames,
+        ),
+        Option(
+            *("--batch-size", "videos embedded together; halved when memory runs out", "N"),
+            whole(1, 4096),
+            shown="1 on a CPU, 8 on a GPU",
+        ),
+        Option("--device", "auto, cpu, cuda, cuda:N or mps", "DEVICE", device, "auto"),
+        Option(
+            "--precision",
+            "of the video network: auto (16 bits on a GPU that is fast at it, else float32), "
+            "float32, tf32 (float32 with TF32 products, NVIDIA from Ampere on), bfloat16 or "
+            "float16",
+            "TYPE",
+            choice("auto", "float32", "tf32", "bfloat16", "float16"),
+            "auto",
+        ),
+        Option(
+            "--cache-dir",
+            "folder that keeps embeddings for later runs",
+            "DIR",
+            path,
+            shown="trajectory-heatmaps in your folder for caches",
+        ),
+        Option(
+            "--cache-size",
+            "its largest size; the least recently used embeddings are removed first",
+            "GB",
+            number(lambda gb: 0 < gb <= 1e6, "above 0, up to 1000000"),
+            2.0,
+            "2",
+        ),
+        Option("--no-cache", "compute everything now and keep nothing"),
+        Option("--max-per-group", "use the first N of each trajectory group", "N", whole(1, 10**9)),
+        Option(
+            "--similarity",
+            "cosine; projection or goal-baseline, which weigh what sets a prompt apart from the "
+            f"[{BASELINE}] prompts",
+            "HOW",
+            choice("cosine", *BASELINE_SIMILARITIES),
+            "cosine",
+        ),
+        Option(
+            "--alpha",
+            "weight of the baseline direction, 0 to 1",
+            "A",
+            number(lambda a: 0 <= a <= 1, "from 0 to 1"),
+            shown="0.5",
+        ),
+        Option(
+            "--normalize",
+            "prompt: standardize each prompt over the trajectories; vista: the same after a "
+            "softmax over the prompts, as ViSTa does",
+            "HOW",
+            choice("prompt", "vista"),
+            shown="off",
+        ),
+        Option(
+            "--softmax",
+            "softmax over the prompts of each trajectory; the temperature may be left out (0.01)",
+            "TEMPERATURE",
+            number(lambda t: t > 0, "above 0"),
+            shown="off",
+            optional="0.01",
+        ),
+        Option(
+            "--ensemble",
+            "how the prompts of a group are combined: mean-similarity or mean-embedding",
+            "HOW",
+            choice("mean-similarity", "mean-embedding"),
+            "mean-similarity",
+        ),
+        Option(
+            "--vmin",
+            "value at the lower end of the heatmap's colours",
+            "VALUE",
+            number(lambda _: True, "such as -0.1"),
+            shown="the lowest similarity",
+        ),
+        Option(
+            "--vmax",
+            "value at the upper end of the heatmap's colours",
+            "VALUE",
+            number(lambda _: True, "such as 0.3"),
+            shown="the highest similarity",
+        ),
+    ]
