@@ -17,6 +17,7 @@ from trajeval.table import (
     has_groups,
     in_order_of_rows,
 )
+from trajeval.terminal import first_few
 from trajeval.verdict import judge, summary
 
 
@@ -48,7 +49,8 @@ def report(
     shown = with_short_names(table)
     files = {"similarities.csv": similarities_csv(table), "similarities.npy": as_npy(table.values)}
     verdict = judge(table, model_name)
-    lines = [f"warning: {warning}" for warning in table.warnings] + summary(table, verdict)
+    lines = list(first_few([f"warning: {warning}" for warning in table.warnings], "warnings"))
+    lines += summary(table, verdict)
     if not (has_groups(table.rows) or has_groups(table.columns)):
         return Report(as_png(heatmap(shown, title, **scale)), files, verdict, lines)
 

@@ -18,7 +18,7 @@ from trajeval.metrics import (
     wrong_scores,
 )
 from trajeval.table import Table, group_scores, groups_of, has_groups
-from trajeval.terminal import SHOWN, printable
+from trajeval.terminal import SHOWN, first_few, printable
 
 SEED = 0
 WIDTH = 40  # of a name in the terminal's table
@@ -111,7 +111,7 @@ def summary(table: Table, verdict: dict | None) -> list[str]:
     groups."""
     if verdict:
         return as_text(verdict).splitlines()
-    lines = describe_not_judged(not_judged(table))
+    lines = list(describe_not_judged(not_judged(table)))
     if has_groups(table.rows) and len({column.group for column in table.columns} - {None}) == 1:
         lines.append("not judged: a verdict needs two groups of prompts or more")
     return lines
@@ -120,15 +120,13 @@ def summary(table: Table, verdict: dict | None) -> list[str]:
 def describe_not_judged(groups: list[dict]) -> list[str]:
     """A line for each group, as `not_judged` gives them; of many, the first and a count."""
     lines = []
-    for group in groups[:SHOWN]:
+    for group in groups:
         count = f"{group['count']} trajector{'y' if group['count'] == 1 else 'ies'}"
         line = f'not judged: "{printable(group["group"])}" ({count}): no prompts of that name'
         if group["similar"]:
             line += f'; did you mean "{printable(group["similar"])}"?'
         lines.append(line)
-    if len(groups) > SHOWN:
-        lines.append(f"not judged: {len(groups) - SHOWN} more groups without prompts of their name")
-    return lines
+    return first_few(lines, "groups that are not judged")
 
 
 def sentence(found: list[dict], model_name: str) -> str:
