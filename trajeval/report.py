@@ -1,6 +1,6 @@
 """From a table of similarities to the pictures, tables and metrics that a run leaves."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -45,7 +45,7 @@ def report(
     model_name: for the verdict's sentence. vmin, vmax: the ends of the heatmaps' colour scale,
     by default the lowest and the highest value of each.
     """
-    scale = {"vmin": vmin, "vmax": vmax}
+    scale: dict[str, Any] = {"vmin": vmin, "vmax": vmax}
     shown = with_short_names(table)
     files = {"similarities.csv": similarities_csv(table), "similarities.npy": as_npy(table.values)}
     verdict = judge(table, model_name)

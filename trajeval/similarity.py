@@ -66,7 +66,7 @@ def rescaled(table: Table, *, normalize: str | None = None, softmax: float | Non
     prompts that have the same value for all trajectories. softmax: a temperature above 0, applied
     after that. The values are float64 in between.
     """
-    values, label, flat = table.values, table.label, []
+    values, label, flat = table.values, table.label, np.array([], int)
     if normalize == "prompt":
         flat = np.flatnonzero(is_flat(values))
         values, label = standardize_prompts(values), f"{label}, {STANDARDIZED}"

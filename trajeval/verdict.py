@@ -95,9 +95,9 @@ def not_judged(table: Table) -> list[dict]:
     terminal shows it: it takes time)."""
     if not (has_groups(table.rows) and has_groups(table.columns)):
         return []
-    names = {column.group: None for column in table.columns} | {None: None}
-    folded = {name.casefold(): name for name in reversed(names) if name}
-    missing = Counter(row.group for row in table.rows if row.group not in names)
+    names = dict.fromkeys(column.group for column in table.columns if column.group)
+    folded = {name.casefold(): name for name in reversed(names)}
+    missing = Counter(row.group for row in table.rows if row.group and row.group not in names)
     found = []
     for i, (group, count) in enumerate(missing.items()):
         close = get_close_matches(group.casefold(), folded, 1) if i < SHOWN else []
