@@ -15,13 +15,14 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from conftest import write
 from make_videos import counting_frames, write_video
 from safetensors.torch import save_file
 
 import s3d_evaluator
 from s3d_evaluator import S3DModel, half
 from s3dg import S3D
-from trajeval import evaluator
+from trajeval import download, evaluator
 from trajeval.arguments import check_inputs
 from trajeval.cache import Cache
 from trajeval.readings import warnings
@@ -243,6 +244,7 @@ def test_files_replaced_between_hashing_and_loading(small_weights, tmp_path, nam
     if kept:
         S3DModel(folder / "weights.pth", device="cpu", cache=cache).embed_texts(["open door"])
     model = S3DModel(folder / "weights.pth", device="cpu", cache=cache)
+    _ = model.weights
     shutil.copy(small_weights / name, folder / "new")
     (folder / "new").replace(folder / name)
     message = f"{name} changed while it was being loaded: run again"
@@ -352,10 +354,13 @@ class Quiet(SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def server(tmp_path, monkeypatch, small_weights, clip_paths):
-    """Serves tmp_path/published in place of the published address; runs in tmp_path/project."""
+    """Serves tmp_path/published in place of the published address; the folder of the scripts is
+    tmp_path/project, and the current one."""
     published, project = tmp_path / "published", tmp_path / "project"
     published.mkdir()
-    project.mkdir()
+    for name in ("pyproject.toml", "s3dg.py"):
+        write(project / name)
+    monkeypatch.setattr(download, "ROOT", project)
     monkeypatch.chdir(project)
     Path("t.txt").write_text(f"{clip_paths[0]}\n")
     Path("p.txt").write_text("open door\n")
