@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +18,7 @@ import torch
 from conftest import write
 from make_videos import counting_frames, write_video
 from PIL import Image
-from runs import PROMPTS, TRAJECTORIES, read_numbers
+from runs import PROMPTS, ROOT, TRAJECTORIES, read_numbers
 from safetensors.torch import save_file
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
