@@ -21,7 +21,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from clip_loading import FOLDER, HUB, Loaded, files_of, load_network, wrong_names
+from clip_loading import Loaded, files_of, load_network
+from clip_names import FOLDER, HUB, wrong_names
 from trajeval import readings
 from trajeval.evaluator import main
 from trajeval.files import check_unchanged

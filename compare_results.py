@@ -11,6 +11,7 @@ from trajeval.terminal import (
     UserError,
     answer,
     exit_on_interrupt,
+    plural,
     printable,
     run_command,
     run_script,
@@ -20,13 +21,17 @@ from trajeval.terminal import (
 if __name__ == "__main__":
     exit_on_interrupt()
 
-import argparse
 from collections import Counter
 from pathlib import Path
 
-from trajeval.arguments import add_output_dir
+from trajeval.arguments import Parser, parse_options
+from trajeval.options import OUTPUT_DIR, Option
 from trajeval.results import as_csv, read_results, replace_files, wrong_folder, wrong_name
 
+OPTIONS = [
+    Option("-e, --experiment-id", "name of the comparison: NAME.png and NAME.csv", "NAME"),
+    OUTPUT_DIR,
+]
 NAMED = 3  # differences between two runs that are named; the rest are counted
 
 
@@ -40,60 +45,58 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def run(argv):
-    args = parse_arguments(argv)
-    runs = read_runs(args)
+    args, problems = parse_arguments(argv)
+    runs = read_runs(args.results, problems)
     names = unique_names(runs, args.results)
     picture, table = f"{args.experiment_id}.png", compare(runs, names)
     files = {
         picture: draw(runs, names),
         f"{args.experiment_id}.csv": as_csv(table[0], table[1:]) if table else None,
     }
-    tell(
-        as_text(table, names)
-        if table
-        else "nothing is labelled, so there are no metrics to compare"
-    )
+    tell(as_text(table, names) if table else "nothing is labelled, so there are no metrics")
     replace_files(args.output_dir, files)
     answer(Path(args.output_dir) / picture)
     return 0
 
 
 def parse_arguments(argv):
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+    """The arguments, and what is wrong with them."""
+    parser = Parser(__doc__)
+    parser.add_argument(
+        "results", nargs="+", metavar="FOLDER", help="results of a run, two or more"
     )
-    parser.add_argument("results", nargs="+", help="folders of runs, two or more")
-    parser.add_argument("-e", "--experiment-id", metavar="NAME", help="NAME.png and NAME.csv")
-    add_output_dir(parser)
-    return parser.parse_args(argv)
-
-
-def read_runs(args):
-    """The results, all with their rows in the order of the first. Raises UserError with everything
-    that is wrong."""
-    runs, problems = [], []
+    args, problems = parse_options(parser, OPTIONS, argv)
     if args.experiment_id is None:
         problems.append("-e NAME is missing: the name of the comparison")
-    else:
+    elif args.output_dir is not None:
         problems += wrong_places(args.output_dir, args.experiment_id)
     if len(args.results) < 2:
         problems.append("give two folders of results or more")
-    for folder in args.results:
+    return args, problems
+
+
+def read_runs(folders, problems):
+    """The results, all with their rows in the order of the first. Raises UserError with everything
+    that is wrong."""
+    runs = []
+    for folder in folders:
         try:
             runs.append(read_results(folder))
         except UserError as error:
             problems += error.problems
-    if problems:
-        raise UserError(*problems)
+    refuse(problems)
     by_content = all(content for run in runs for content in run.contents)
     keys = [keys_of(run, by_content) for run in runs]
     for i in range(1, len(runs)):
-        problems += differences(keys[0], keys[i], args.results[0], args.results[i])
-    if problems:
-        raise UserError(*problems)
+        problems += differences(keys[0], keys[i], folders[0], folders[i])
+    refuse(problems)
     return [in_order(run, list(own), list(keys[0])) for run, own in zip(runs, keys)]
+
+
+def refuse(problems):
+    if problems:
+        count = plural(len(problems), "problem")
+        raise UserError(*problems, f"{count} found; nothing was written")
 
 
 def wrong_places(output_dir, name):

@@ -1,5 +1,6 @@
 """Small videos for the tests, each frame carrying its own number."""
 
+import contextlib
 from fractions import Fraction
 
 import av
@@ -32,12 +33,27 @@ def frame_number(frame):
     return int("".join("1" if upper[c] > 127 else "0" for c in centres), 2)
 
 
+def whole(frame):
+    """Leaves a frame at its own size."""
+    return frame
+
+
+def decode_everything(path):
+    """All frames of a video by PyAV alone, up to the first error."""
+    frames = []
+    with av.open(str(path)) as container, contextlib.suppress(av.FFmpegError):
+        for frame in container.decode(video=0):
+            rgb = frame.reformat(format="rgb24", interpolation="BICUBIC")
+            frames.append(rgb.to_ndarray())
+    return frames
+
+
 def encode(container, frames, codec="libx264", fps=25, pts=None, options=None, pix_fmt="yuv420p"):
     """Adds a video stream to an open container. -> (stream, its packets, not yet written)
 
     pts: presentation times in milliseconds (default: even, by fps).
     """
-    time_base = Fraction(1, 1000) if pts else Fraction(1, fps)
+    time_base = Fraction(1, 1000) if pts else 1 / Fraction(fps)
     stream = container.add_stream(codec, rate=fps, options=options or {})
     stream.height, stream.width = frames[0].shape[:2]
     stream.pix_fmt = pix_fmt
@@ -69,7 +85,7 @@ def write_video(path, frames, codec="libx264", format=None, muxing=None, turn=No
 
 
 def write_repeated(path, frames, times, **encoding):
-    """A long video, cheaply: the frames are encoded once and their packets written `times` over."""
+    """A long video: the frames are encoded once, and their packets written `times` times."""
     with av.open(str(path), "w") as container:
         stream, packets = encode(container, frames, **encoding)
         packets = [(bytes(p), p.pts, p.dts, p.time_base, p.is_keyframe) for p in packets]

@@ -106,7 +106,7 @@ def put_at(store, number, when, kind="videos"):
     return path
 
 
-# What is kept.
+# Keeping entries.
 
 
 def test_what_was_put_comes_back_in_another_run(folder):
@@ -169,7 +169,7 @@ def test_other_keys_have_other_entries(folder, first, second):
     assert store.get("videos", second, NUMBER) == {"number": 2}
 
 
-def test_the_order_of_a_key_is_nothing(folder):
+def test_the_order_within_a_key_does_not_matter(folder):
     Cache(folder).put("videos", {"a": 1, "b": {"c": 2, "d": 3}}, ENTRY)
     assert same(Cache(folder).get("videos", {"b": {"d": 3, "c": 2}, "a": 1}, FIELDS), ENTRY)
 
@@ -217,7 +217,7 @@ def test_the_default_folder_is_the_platforms(monkeypatch, tmp_path):
     assert "trajectory-heatmaps" in default_folder().parts and not list(tmp_path.iterdir())
 
 
-# What is damaged.
+# Damaged and foreign entries.
 
 
 def test_damage_at_any_byte_is_noticed_or_harmless(folder):
@@ -359,7 +359,7 @@ def test_types_of_fields(value, kind, right):
     assert cache.fits(value, kind) is right
 
 
-# Many at once.
+# Many processes at once.
 
 
 def use(folder, seed, start):
@@ -511,7 +511,7 @@ def test_a_damaged_total_size(folder, listed, total):
     assert listed and not files(folder)
 
 
-def test_what_killed_writers_left_goes_after_a_day(folder):
+def test_temporary_files_of_killed_writers_are_removed_after_a_day(folder):
     store = Cache(folder)
     path = put_at(store, 0, when=0)
     old, new = (path.with_name(f".{path.name}.{digit * 16}.part") for digit in "01")
@@ -522,7 +522,7 @@ def test_what_killed_writers_left_goes_after_a_day(folder):
     assert files(folder) == sorted([path, new])
 
 
-def test_other_peoples_files_are_left(folder):
+def test_other_files_in_the_folder_are_never_removed(folder):
     names = ["a.txt", ".git/objects/ab/" + "c" * 38, "objects/ab/" + "c" * 38]
     names += ["videos/ab/" + "c" * 40, "videos/ab/.notes.part"]
     for suffix in (".npz", ".entry"):
@@ -538,7 +538,7 @@ def test_other_peoples_files_are_left(folder):
     assert files(folder) == sorted(others) and store.problem is None
 
 
-# A disk that cannot be written to.
+# Disks that cannot be written to.
 
 
 def test_a_folder_is_tried_before_a_run(folder):
@@ -549,7 +549,7 @@ def test_a_folder_is_tried_before_a_run(folder):
     assert Cache(None).check() is None
 
 
-def test_a_folder_that_cannot_be_made_or_written_to_is_told_of_before_a_run(folder, monkeypatch):
+def test_a_folder_that_cannot_be_created_or_written_to_is_reported_at_once(folder, monkeypatch):
     write(folder, "mine")
     for store in (Cache(folder), Cache(folder / "deeper")):
         assert store.check() == store.problem == f"{store.folder}: Not a directory"
@@ -563,7 +563,7 @@ def test_a_folder_that_cannot_be_made_or_written_to_is_told_of_before_a_run(fold
 
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs /proc")
-def test_a_folder_that_nobody_can_make(later):
+def test_a_folder_whose_parent_cannot_be_created(later):
     store = Cache("/proc/none/cache")
     store.put("videos", KEY, ENTRY)  # says only that there is no such folder
     assert store.check() == "/proc/none/cache: No such file or directory"
@@ -582,7 +582,7 @@ def test_a_file_in_the_place_of_the_folder(folder, later):
 
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write anywhere")
-def test_a_folder_that_may_only_be_read(folder, later):
+def test_a_read_only_folder(folder, later):
     path = write(folder.with_name("a.mp4"), "content")
     Cache(folder).put("videos", KEY, ENTRY)
     (entry,) = files(folder)
@@ -626,11 +626,11 @@ def test_a_full_disk(folder, monkeypatch, step):
         assert same(store.get("videos", KEY, FIELDS), ENTRY) and len(files(folder)) == 1
 
 
-def test_the_first_problem_is_the_one_that_is_told(folder):
+def test_the_first_problem_is_reported(folder):
     store = Cache(folder, max_bytes=0)
     path = put_at(store, 0, when=0)
     path.unlink()
-    path.mkdir()  # nobody can put a file in its place
+    path.mkdir()  # no file can replace it
     assert store.get("videos", {"number": 0}, ARRAY) is None
     first = store.problem
     assert first.startswith(f"{folder}: ")
@@ -657,7 +657,7 @@ def test_what_cannot_be_removed(folder, monkeypatch):
     assert files(folder) == paths[:1]  # the others had to go for it
 
 
-def test_reading_does_without_the_mark_of_use(folder, monkeypatch):
+def test_entries_are_read_even_if_their_use_cannot_be_recorded(folder, monkeypatch):
     store = Cache(folder)
     store.put("videos", KEY, ENTRY)
 
@@ -793,7 +793,7 @@ def test_a_file_that_changes_while_it_is_hashed_is_not_remembered(
     assert Cache(folder).digest(path, "sha256") == digest
 
 
-def test_a_damaged_memory_of_a_hash(folder, tmp_path, later, hashed):
+def test_a_damaged_entry_of_a_hash(folder, tmp_path, later, hashed):
     store = Cache(folder)
     path = write(tmp_path / "a.mp4", "content")
     digest = store.digest(path, "sha256")

@@ -1,7 +1,10 @@
 """Models of open_clip, with random weights, from the command line and from Python."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -15,15 +18,16 @@ import torch
 from conftest import write
 from make_videos import counting_frames, write_video
 from PIL import Image
-from runs import PROMPTS, TRAJECTORIES, read_numbers
+from runs import PROMPTS, ROOT, TRAJECTORIES, read_numbers
 from safetensors.torch import save_file
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
 import clip_evaluator
 from clip_evaluator import ClipModel
-from clip_loading import load_network, weights_in, wrong_names
-from trajeval.cache import Cache
+from clip_loading import load_network
+from clip_names import weights_in, wrong_names
+from trajeval.cache import Cache, read_entry, write_entry
 from trajeval.terminal import UserError
 from trajeval.weights import sha256
 
@@ -248,6 +252,74 @@ def test_a_missing_model_is_not_taken_from_the_cache(project, folders, capsys):
     assert "mine: holds no weights" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("kept", [False, True])
+def test_files_replaced_between_hashing_and_loading(folders, tmp_path, monkeypatch, kept):
+    folder = shutil.copytree(folders["clip"], tmp_path / "mine")
+    cache = Cache(tmp_path / "cache" if kept else None)
+
+    def replace():
+        for path in folder.glob("*.json"):
+            shutil.copy(path, folder / "new")
+            (folder / "new").replace(path)
+
+    def model():
+        return ClipModel(f"local-dir:{folder}", device="cpu", cache=cache)
+
+    message = r"\.json changed while it was being loaded: run again"
+    if kept:
+        model()
+        known = model()  # from the hashes of its files
+        replace()
+        with pytest.raises(UserError, match=message):
+            _ = known.loaded
+        return
+    create_model = open_clip.create_model
+    monkeypatch.setattr(
+        open_clip, "create_model", lambda *a, **k: (create_model(*a, **k), replace())[0]
+    )
+    with pytest.raises(UserError, match=message):
+        model()
+
+
+@pytest.mark.parametrize("damage", ["weights", "preparation", "files"])
+def test_facts_of_another_form_are_found_again(folders, tmp_path, damage):
+    cache = Cache(tmp_path)
+    first = ClipModel(f"local-dir:{folders['clip']}", device="cpu", cache=cache)
+    (path,) = tmp_path.glob("models/*/*.npz")
+    entry = read_entry(str(path))
+    for wrong in ([], {}, None, "x"):
+        write_entry(str(path), entry | {damage: wrong})
+        again = ClipModel(f"local-dir:{folders['clip']}", device="cpu", cache=cache)
+        assert (again.preparation, again.weights) == (first.preparation, first.weights)
+
+
+def test_an_unreachable_hub_is_told_of_in_words(tmp_path):
+    """Its library retries each of two names five times; it does not wait here."""
+    code = (
+        "import time; time.sleep = lambda _: None\n"
+        "from clip_evaluator import ClipModel\n"
+        "from trajeval.terminal import run_command\n"
+        "run_command(lambda: ClipModel(device='cpu'))"
+    )
+    environment = os.environ | {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    repository, name = "laion/CLIP-ViT-B-32-laion2B-s34B-b79K", "open_clip_pytorch_model.bin"
+    assert done.stderr.splitlines() == [
+        "no answer from the Hugging Face Hub, trying again for up to a minute ...",
+        f"{name} of {repository} could not be downloaded: the connection was refused",
+        f"  published at: https://huggingface.co/{repository}",
+        f"  get it with:  hf download {repository} {name} --local-dir checkpoints",
+        f"  then give:    --pretrained checkpoints/{name}",
+    ]
+
+
 def test_a_named_model_with_a_file_of_weights(project, tmp_path):
     torch.manual_seed(0)
     network = open_clip.create_model("ViT-S-32")
@@ -424,8 +496,8 @@ def test_incomplete_names_of_models(model, message):
         ("preprocess_cfg.std", 0, "std: must be three numbers above 0, got 0"),
         ("preprocess_cfg.size", -64, "size: must be a number of pixels, or height and width"),
         ("preprocess_cfg.size", "64", 'height and width, got "64"'),
-        ("preprocess_cfg.interpolation", "best", "must be bicubic or bilinear or random, got"),
-        ("preprocess_cfg.resize_mode", [], "must be shortest or longest or squash, got []"),
+        ("preprocess_cfg.interpolation", "best", "must be bicubic, bilinear or random, got"),
+        ("preprocess_cfg.resize_mode", [], "must be shortest, longest or squash, got []"),
         ("preprocess_cfg.fill_color", 300, "fill_color: must be 0 to 255, got 300"),
         ("preprocess_cfg.mode", "L", 'preprocess_cfg.mode: must be RGB, got "L"'),
     ],

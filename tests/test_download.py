@@ -503,7 +503,7 @@ def test_files_of_the_project(in_empty_folder, monkeypatch):
         (ValueError("odd \x1b[31m"), "ValueError: odd"),
     ],
 )
-def test_why_the_hub_brought_nothing(error, reason):
+def test_reasons_of_a_failed_hub_download(error, reason):
     def get(name):
         try:
             raise error
@@ -560,7 +560,7 @@ def test_a_file_of_the_hub_is_fetched_once(tmp_path, repository):
         ("test/empty", "the repository has no such file"),
     ],
 )
-def test_what_the_hub_refuses(tmp_path, repository, reason):
+def test_refusals_of_the_hub(tmp_path, repository, reason):
     with hub.serve(tmp_path) as (address, _):
         done = fetched("w.bin", repository, address, tmp_path / "cache")
     assert done.returncode == 1 and "Traceback" not in done.stderr
@@ -569,7 +569,7 @@ def test_what_the_hub_refuses(tmp_path, repository, reason):
     assert not list(tmp_path.rglob("w.bin"))
 
 
-def test_an_unreachable_hub_is_told_of_once(tmp_path):
+def test_an_unreachable_hub_is_reported_in_one_line(tmp_path):
     """Its library retries five times and logs two lines each time; it does not wait here."""
     code = "import time; time.sleep = lambda _: None\n"
     done = fetched("w.bin", "owner/name", "http://127.0.0.1:9", tmp_path, code)

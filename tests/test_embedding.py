@@ -5,6 +5,7 @@ import shutil
 import threading
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ import torch
 from make_videos import counting_frames, write_video
 
 from trajeval import embedding, videos
-from trajeval.cache import Cache
+from trajeval.cache import Cache, read_entry, write_entry
 from trajeval.embedding import (
     Embedded,
     embed_prompts,
@@ -452,6 +453,17 @@ def test_a_video_that_changes_meanwhile_has_no_hash(paths, tmp_path):
     shutil.copy(paths[0], path)
     (answer,) = embed(Replaces(), [path])
     assert answer.content is None and is_right([answer], paths[:1])
+
+
+@pytest.mark.parametrize("wrong", [{}, {"embedding": [1.0]}, {"indices": "0"}, {"tokens": [[1]]}])
+def test_entries_with_other_content_are_computed_again(paths, store, wrong):
+    answers = embed(MeanColour(), paths[:1], store)
+    texts, readings = embed_prompts(MeanColour(), ["a"], store)
+    for path in Path(store.folder).glob("[pv]*/*/*.npz"):  # prompts and videos
+        write_entry(str(path), (read_entry(str(path)) | wrong) if wrong else {})
+    assert same(embed(MeanColour(), paths[:1], store), answers)
+    again, readings_again = embed_prompts(MeanColour(), ["a"], store)
+    assert (again == texts).all() and readings_again == readings
 
 
 def test_without_a_cache_all_is_computed_again(paths, store):

@@ -585,8 +585,12 @@ def test_a_folder_of_ones_own(project, small_weights, caches):
 
 def test_a_cache_holds_what_it_may(project, small_weights):
     arguments = ["--cache-dir", "cache", "--cache-size", "1.7e-5"]  # four files of 4,096 bytes
-    assert evaluate_here(small_weights, *arguments) == 0
-    assert len(list(Path("cache").rglob("*.npz"))) == 3
+    for earlier in ([], ["--cache-dir", "cache"]):
+        if earlier:
+            assert evaluate_here(small_weights, *earlier) == 0 and len(entries("cache")) > 4
+        assert evaluate_here(small_weights, *arguments) == 0  # the second time it adds nothing
+        kinds = sorted(path.parent.parent.name for path in entries("cache"))
+        assert len(kinds) == 4 and "total" in kinds
 
 
 def test_a_cache_that_cannot_be_written_is_one_warning(project, small_weights, capsys):

@@ -96,7 +96,7 @@ def test_every_problem_is_reported_and_nothing_is_written(capsys):
         "one.yml: would overwrite out/lists/one_prompts.txt of another set: rename it",
         "one.yml:2: not YAML of a problem set: mapping values are not allowed here",
         "one_data.json: entry 1: no such video: 'a.mp4' (looked in .; see --video-dir)",
-        "... and 3 more",
+        "... and 3 more problems",
         "13 problems found; nothing was written",
     ]
     assert not list(Path().rglob("*.txt"))
@@ -319,8 +319,8 @@ def test_folders_and_pipes_that_cannot_be_used(capsys):
 def test_empty_and_missing_paths_are_errors(capsys):
     assert import_vista.main(["", "-o", "", "--video-dir", ""]) == 2
     assert capsys.readouterr().err.splitlines() == [
-        "--output-dir : takes a path",
-        "--video-dir : takes a path",
+        "--output-dir '': takes a path",
+        "--video-dir '': takes a path",
         "TASK.yaml '': takes a path",
         "3 problems found; nothing was written",
     ]
@@ -360,7 +360,7 @@ def test_nothing_is_left_of_a_failed_write(capsys, monkeypatch):
 
     monkeypatch.setattr(os, "replace", fail)
     assert import_vista.main([task, "-o", "new"]) == 1
-    assert "cannot be written: No space left on device" in capsys.readouterr().err
+    assert "could not be written: No space left on device" in capsys.readouterr().err
     assert os.listdir("new") == [old.name] and old.read_text() == "old"
 
 

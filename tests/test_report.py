@@ -89,3 +89,6 @@ def test_the_ends_of_the_colour_scale():
 def test_warnings_of_the_values_are_told():
     table = Table(SIMILARITIES, *[entries("abc", [None] * 3)] * 2, "cosine", ("all the same",))
     assert report(table, "title", "S3D").lines == ["warning: all the same"]
+    many = table._replace(warnings=tuple(map(str, range(99))))
+    lines = report(many, "title", "S3D").lines
+    assert lines[9:] == ["warning: 9", "... and 89 more warnings"]

@@ -228,6 +228,12 @@ def test_the_text_network_is_kept(small_weights, tmp_path):
         assert loaded and (fresh == third).all()
 
 
+@pytest.mark.parametrize("path", ["", "/", ".."])
+def test_paths_that_name_no_file(path):
+    with pytest.raises(UserError, match="is a folder, not a file"):
+        S3DModel(path, device="cpu")
+
+
 @pytest.mark.parametrize("name", ["weights.pth", "s3d_dict.npy"])
 @pytest.mark.parametrize("kept", [False, True])
 def test_files_replaced_between_hashing_and_loading(small_weights, tmp_path, name, kept):
@@ -322,8 +328,8 @@ def test_a_checkpoint_of_another_network(small_weights, tmp_path):
 
 
 def test_original_snippet_works_as_written(small_weights, tmp_path):
-    """The README's snippet, run where the files are."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    """The snippet in docs/python.md, run in a folder with the files."""
+    text = (ROOT / "docs/python.md").read_text(encoding="utf-8")
     snippet = next(block for block in text.split("```python\n") if "th.load" in block)
     (tmp_path / "checkpoints").mkdir()
     shutil.copy(small_weights / "weights.pth", tmp_path / "checkpoints/s3d_howto100m.pth")

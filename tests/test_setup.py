@@ -64,14 +64,3 @@ def test_changelog_and_citation_are_of_this_version():
     assert citation["title"] == PROJECT["project"]["name"]
     assert citation["license"] == PROJECT["project"]["license"]
     assert citation["version"] == latest
-
-
-def test_every_option_is_in_the_readme():
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    for file in (
-        ROOT / "trajeval/arguments.py",
-        *ROOT.glob("*_evaluator.py"),
-        *ROOT.glob("*_vista.py"),
-    ):
-        for option in re.findall(r'"(--[a-z-]+)"', file.read_text()):
-            assert f"`{option}" in readme or f"{option} " in readme, option

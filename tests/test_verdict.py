@@ -125,7 +125,7 @@ def test_many_groups_that_are_not_judged_are_counted():
     assert len(not_judged(many)) == 5000
     lines = summary(many, None)
     assert 'did you mean "GROUP 0"?' in lines[0]
-    assert lines[10:] == ["not judged: 4990 more groups without prompts of their name"]
+    assert lines[10:] == ["... and 4990 more groups that are not judged"]
 
 
 def test_long_names_of_behaviours_can_be_told_apart():

@@ -1,6 +1,7 @@
 """ViCLIP from the command line and from Python."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -58,6 +59,14 @@ def test_order_and_batch_size_change_nothing(project, viclip_weights):
     after = read_numbers("out/exp")
     assert after[1] == before[1][::-1]
     assert after[2] == pytest.approx(before[2][::-1], abs=1e-5)
+
+
+def test_weights_replaced_between_hashing_and_loading(viclip_weights, tmp_path):
+    path = shutil.copy(viclip_weights, tmp_path / "w.pth")
+    model = ViCLIPModel(path, "b", device="cpu")
+    os.utime(path)  # as a training job that writes the same file again
+    with pytest.raises(UserError, match=r"w\.pth changed while it was being loaded: run again"):
+        _ = model.network
 
 
 def test_similarity_is_that_of_the_bare_network(viclip_weights):

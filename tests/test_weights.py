@@ -216,7 +216,7 @@ def test_wrong_file(tmp_path, case, extension):
     assert "weights_only" not in message  # no advice to switch the guard off
 
 
-def test_without_an_address_the_message_ends_with_the_fault(tmp_path):
+def test_without_an_address_the_message_names_only_the_problem(tmp_path):
     path = tmp_path / "mine.pth"
     assert refused(weights.load_state_dict, path) == f"{path} does not exist."
 
@@ -256,7 +256,7 @@ def test_pickle_that_wants_to_run_code(tmp_path, form, wrap):
 
 
 def bomb(path, form, operations):
-    """A file of one of PyTorch's formats that takes at least so many operations to unpickle."""
+    """Writes a file in one of PyTorch's formats that takes so many operations to unpickle."""
     lists = b"]0" * (operations // 2)  # an empty list is made and dropped
     torch.save({}, path, _use_new_zipfile_serialization=form != "old")
     if form == "old":
@@ -450,7 +450,7 @@ def test_tensors_under_an_entry(tmp_path):
     assert "The weights may be under 'model'" in message
 
 
-def test_names_from_a_file_cannot_play_with_the_terminal(tmp_path):
+def test_names_from_a_file_cannot_control_the_terminal(tmp_path):
     names = {"\x1b[31mred\nline": torch.zeros(1), "x" * 10_000: torch.zeros(1)}
     message = refused(weights.load_into, tiny_network(), names, "mine.pth")
     assert "\x1b" not in message

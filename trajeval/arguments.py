@@ -65,7 +65,8 @@ def parse_options(
                 raise ValueError("takes a value")
             setattr(args, option.name, option.parse(text))
         except ValueError as error:
-            problems.append(f"{option.flag} {text if isinstance(text, str) else ''}: {error}")
+            given = text if text and isinstance(text, str) else "''"
+            problems.append(f"{option.flag} {given}: {error}")
     return args, problems
 
 
@@ -92,8 +93,8 @@ def check_inputs(
     problems += check_combinations(args)
     if args.experiment_id is None:
         problems.append("-e NAME is missing: the name of the results")
-    else:
-        problems += check_destination(args.output_dir or "", args.experiment_id)
+    elif args.output_dir is not None:
+        problems += check_destination(args.output_dir, args.experiment_id)
     prompts, wrong_prompts = read_or_problems(args.prompts_path, read_prompts, "-p FILE: prompts")
     trajectories, wrong_trajectories = read_or_problems(
         args.trajectories_path, read_trajectories, "-t FILE: trajectories"

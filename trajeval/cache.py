@@ -224,25 +224,29 @@ def read_entry(path: str) -> dict | None:
     OSError."""
     import zipfile
 
-    import numpy as np
-
     with open_regular(path) as file:
         try:
             with zipfile.ZipFile(file) as archive:
                 name, entry = json.loads(archive.read(VALUES).decode("utf-8", "surrogatepass"))
-                if name != name_in(path) or not isinstance(entry, dict):
-                    return None
                 for member in archive.namelist():
                     if member != VALUES:
-                        with archive.open(member) as content:
-                            array = np.lib.format.read_array(content, allow_pickle=False)
-                            # Reading to the member's end compares the checksum.
-                            if array.dtype != np.float32 or content.read(1):
-                                return None
-                        entry[member.removesuffix(".npy")] = array
-                return entry
+                        entry[member.removesuffix(".npy")] = read_array(archive, member)
         except Exception:  # a file from elsewhere can hold anything
             return None
+    return entry if name == name_in(path) else None
+
+
+def read_array(archive, member: str):
+    """The float32 array in a member of a zip archive. Raises ValueError if it holds anything else,
+    and what zipfile and NumPy raise for damage."""
+    import numpy as np
+
+    with archive.open(member) as content:
+        array = np.lib.format.read_array(content, allow_pickle=False)
+        # zipfile compares the checksum once the member is read to its end.
+        if array.dtype != np.float32 or content.read(1):
+            raise ValueError(f"{member} is not one float32 array")
+    return array
 
 
 def name_in(path: str) -> str:

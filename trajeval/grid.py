@@ -2,7 +2,7 @@
 
 import warnings
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -18,7 +18,7 @@ from trajeval.terminal import printable
 MAX_NUMBERED = (60, 30)  # rows, columns: above these the cells hold no numbers
 MAX_PIXELS = 20_000  # of either side of the picture
 NEUTRAL = ListedColormap(["#cfd5db"])  # where all values are equal
-GAP, TITLE_GAP = 3.5, 10  # points from the cells to the names, from these to the titles
+GAP, TITLE_GAP = 3.5, 8  # points from the cells to the names, from these to the titles
 
 
 class Grid(NamedTuple):
@@ -55,14 +55,14 @@ def new_grid(shape: tuple[int, int], cell_height: float) -> Grid:
 def draw_cells(
     grid: Grid, values: np.ndarray, colours, low: float, high: float, edges: str = "white"
 ) -> QuadMesh:
-    borders = {"edgecolors": edges, "linewidths": 0.5 if grid.numbered else 0}
+    borders: dict[str, Any] = {"edgecolors": edges, "linewidths": 0.5 if grid.numbered else 0}
     mesh = grid.ax.pcolormesh(values, cmap=colours, vmin=low, vmax=high, **borders)
     grid.ax.set(xlim=(0, grid.shape[1]), ylim=(grid.shape[0], 0))
     return mesh
 
 
 def draw_colour_bar(grid: Grid, mesh: QuadMesh, label: str) -> None:
-    (low, high), values = mesh.get_clim(), mesh.get_array()
+    (low, high), values = mesh.get_clim(), np.asarray(mesh.get_array())
     extend = {(0, 0): "neither", (1, 0): "min", (0, 1): "max", (1, 1): "both"}
     beyond = int(values.min() < low), int(values.max() > high)
     ticks = [values.min()] if mesh.get_cmap() is NEUTRAL else None
@@ -87,7 +87,12 @@ def write_numbers(
     grid: Grid, numbers: list[str], colours: np.ndarray, height: float, font_size: float
 ) -> None:
     """A number in each cell, row by row, in its colour, [N, P], at a height between 0 and 1."""
-    style = {"fontsize": font_size, "ha": "center", "va": "center", "in_layout": False}
+    style: dict[str, Any] = {
+        "fontsize": font_size,
+        "ha": "center",
+        "va": "center",
+        "in_layout": False,
+    }
     for (row, column), number in zip(np.ndindex(colours.shape), numbers):
         grid.ax.text(column + 0.5, row + height, number, color=colours[row, column], **style)
 
@@ -117,7 +122,11 @@ def outline(grid: Grid, cells: np.ndarray) -> None:
     corners = np.array(((0, 0), (1, 0), (1, 1), (0, 1)))
     polygons = cells[:, None, ::-1] + np.where(corners, 1 - inset, inset)
     for colour, line_width in (("black", 2.6), ("white", 1.1)):
-        style = {"edgecolors": colour, "linewidths": line_width, "joinstyle": "miter"}
+        style: dict[str, Any] = {
+            "edgecolors": colour,
+            "linewidths": line_width,
+            "joinstyle": "miter",
+        }
         lines = PolyCollection(polygons, facecolors="none", zorder=3, **style)
         grid.ax.add_collection(lines, autolim=False)
 
@@ -129,8 +138,10 @@ def mark(grid: Grid, cells: np.ndarray, colours: np.ndarray) -> None:
     if grid.numbered:
         place = np.array((1, 0)) + (-8, 8) * grid.unit
     x, y = (cells[:, ::-1] + place).T
-    size = 9 if grid.numbered else 5  # square points
-    grid.ax.scatter(x, y, size, colours.tolist(), linewidths=0, zorder=4)
+    style: dict[str, Any] = {"markersize": 3 if grid.numbered else 2.2, "markeredgewidth": 0}
+    for colour in np.unique(colours):
+        chosen = colours == colour
+        grid.ax.plot(x[chosen], y[chosen], "o", color=colour, zorder=4, **style)
 
 
 def write_names(
@@ -143,14 +154,14 @@ def write_names(
 ) -> None:
     """The names of rows and columns, what each axis is, the title above and a note below."""
     ax, (n_rows, n_columns) = grid.ax, grid.shape
-    text = {"fontsize": grid.font_size, "fontfamily": font_families([title, *rows, *columns])}
-    text["parse_math"] = False  # a $ is a $
+    text: dict[str, Any] = {"fontsize": grid.font_size, "parse_math": False}  # a $ is a $
+    text["fontfamily"] = font_families([title, *rows, *columns])
     lines = 2 if grid.numbered else 1
     gap = GAP * grid.unit
-    style = {"ha": "right", "va": "center_baseline", **text}
+    style: dict[str, Any] = dict(text, ha="right", va="center_baseline")
     names = [fold(printable(name, 40 * lines), 40, lines) for name in rows]
     down = [ax.text(-gap[0], i + 0.5, name, **style) for i, name in enumerate(names)]
-    style = {"ha": "center", "va": "bottom", "rotation": 0 if grid.numbered else 90, **text}
+    style = dict(text, ha="center", va="bottom", rotation=0 if grid.numbered else 90)
     folds = (14, 14) if grid.numbered else (60, 1)
     names = [fold(name, *folds) for name in columns]
     across = [ax.text(i + 0.5, -gap[1], name, **style) for i, name in enumerate(names)]
@@ -159,16 +170,16 @@ def write_names(
         left = min(name.get_window_extent().x0 for name in down)  # pixels
         top = max(name.get_window_extent().y1 for name in across)
     width, height = grid.ax.bbox.width, grid.ax.bbox.height
-    point = grid.fig.dpi / 72
-    style = {"fontsize": grid.font_size + 1, "color": "0.35"}
+    grey: dict[str, Any] = {"fontsize": grid.font_size + 1, "color": "0.35", "gid": "axis title"}
     x, y = left / width * n_columns - TITLE_GAP * grid.unit[0], n_rows / 2
-    ax.text(x, y, axes[0], rotation=90, ha="right", va="center", gid="axis title", **style)
+    ax.text(x, y, axes[0], rotation=90, ha="right", va="center", **grey)
     y = (height - top) / height * n_rows - TITLE_GAP * grid.unit[1]
-    ax.text(n_columns / 2, y, axes[1], ha="center", va="bottom", gid="axis title", **style)
+    ax.text(n_columns / 2, y, axes[1], ha="center", va="bottom", **grey)
     note = fold(note, fitting(width, grid), 8)
     ax.text(n_columns / 2, n_rows + gap[1], note, ha="center", va="top", fontsize=grid.font_size)
-    above = (top - height) / point + 2 * TITLE_GAP + grid.font_size + 3
-    ax.set_title(title, y=1, pad=above, **(text | {"fontsize": 10}))
+    above = (top - height) * 72 / grid.fig.dpi + 2 * TITLE_GAP + grid.font_size + 3
+    large: dict[str, Any] = dict(text, fontsize=10)
+    ax.set_title(title, y=1, pad=above, **large)
 
 
 def fitting(pixels: float, grid: Grid) -> int:
@@ -178,8 +189,8 @@ def fitting(pixels: float, grid: Grid) -> int:
 
 def new_figure(size: np.ndarray) -> Figure:
     """An empty figure of (width, height) inches, of no more than MAX_PIXELS on either side."""
-    fig = Figure(size, dpi=min(150, MAX_PIXELS / size.max()))
-    FigureCanvasAgg(fig)
+    fig = Figure(tuple(size), dpi=min(150, MAX_PIXELS / size.max()))
+    FigureCanvasAgg(fig)  # becomes its canvas
     return fig
 
 

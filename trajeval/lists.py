@@ -5,21 +5,15 @@ from contextlib import suppress
 from glob import glob
 from pathlib import Path
 
-from trajeval.files import replacing
 from trajeval.inputs import BASELINE
-from trajeval.terminal import UserError
+from trajeval.results import replace_files
 
 
 def write_lists(lists: dict[Path, list[str]]) -> None:
-    """Writes the lines of each list to its path, one list after the other; each is the old or the
-    new one as a whole. Raises UserError, with status 1."""
-    for path, lines in lists.items():
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with replacing(path) as file:
-                file.write("".join(f"{line}\n" for line in lines).encode())
-        except OSError as error:
-            raise UserError(f"{path}: cannot be written: {error.strerror}", status=1) from None
+    """Writes the lines of each list to its path; all are written before the first replaces an old
+    one. Raises UserError, with status 1."""
+    contents = {path: "".join(f"{line}\n" for line in lines) for path, lines in lists.items()}
+    replace_files("", {path: content.encode() for path, content in contents.items()})
 
 
 def list_entry(video: str | Path, folder: str | Path) -> str:

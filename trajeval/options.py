@@ -96,100 +96,114 @@ def device(text: str) -> str:
 OUTPUT_DIR = Option("-o, --output-dir", "folder for the results", "DIR", path, "evaluation_results")
 
 
+RUN_OPTIONS = (
+    Option("-t, --trajectories-path", "trajectory list", "FILE", path),
+    Option("-p, --prompts-path", "prompt list", "FILE", path),
+    Option("-e, --experiment-id", "name of the results: NAME.png and the folder NAME", "NAME"),
+    OUTPUT_DIR,
+    Option("-v, --verbose", "show the sampled frames, shapes, device, times and all warnings"),
+)
+MODEL_OPTIONS = (
+    Option(
+        *("--batch-size", "videos embedded together; halved when memory runs out", "N"),
+        whole(1, 4096),
+        shown="1 on a CPU, 8 on a GPU",
+    ),
+    Option(
+        "--device",
+        "where the networks run: auto (the fastest available), cpu, cuda, cuda:N or mps",
+        "DEVICE",
+        device,
+        "auto",
+    ),
+    Option(
+        "--precision",
+        "what the video network computes in: auto (16 bits on a GPU that is fast at it, else "
+        "float32), float32, tf32 (float32 with TF32 products, NVIDIA Ampere or later), "
+        "bfloat16 or float16",
+        "TYPE",
+        choice("auto", "float32", "tf32", "bfloat16", "float16"),
+        "auto",
+    ),
+    Option(
+        "--cache-dir",
+        "folder that keeps embeddings for later runs",
+        "DIR",
+        path,
+        shown="trajectory-heatmaps in the user's cache folder",
+    ),
+    Option(
+        "--cache-size",
+        "size limit of the cache; the least recently used embeddings are removed first",
+        "GB",
+        number(lambda gb: 0 < gb <= 1e6, "above 0, up to 1000000"),
+        2.0,
+        "2",
+    ),
+    Option("--no-cache", "compute everything and keep nothing"),
+    Option(
+        *("--max-per-group", "use the first N of each trajectory group", "N"),
+        whole(1, 10**9),
+        shown="all",
+    ),
+    Option(
+        "--similarity",
+        f"cosine; or, with prompts in a group [{BASELINE}], projection or goal-baseline, which "
+        "look at how a prompt differs from them",
+        "HOW",
+        choice("cosine", *BASELINE_SIMILARITIES),
+        "cosine",
+    ),
+    Option(
+        "--alpha",
+        "weight of the baseline direction, 0 to 1",
+        "A",
+        number(lambda a: 0 <= a <= 1, "from 0 to 1"),
+        shown="0.5",
+    ),
+    Option(
+        "--normalize",
+        "prompt: standardize each prompt over the trajectories; vista: rescale as ViSTa does",
+        "HOW",
+        choice("prompt", "vista"),
+        shown="off",
+    ),
+    Option(
+        "--softmax",
+        "softmax over the prompts of each trajectory; without a value, the temperature is 0.01",
+        "TEMPERATURE",
+        number(lambda t: t > 0, "above 0"),
+        shown="off",
+        optional="0.01",
+    ),
+    Option(
+        "--ensemble",
+        "how the prompts of a group are combined: mean-similarity or mean-embedding",
+        "HOW",
+        choice("mean-similarity", "mean-embedding"),
+        "mean-similarity",
+    ),
+    Option(
+        "--vmin",
+        "value at the lower end of the heatmap's colours",
+        "VALUE",
+        number(lambda _: True, "such as -0.1"),
+        shown="the lowest value",
+    ),
+    Option(
+        "--vmax",
+        "value at the upper end of the heatmap's colours",
+        "VALUE",
+        number(lambda _: True, "such as 0.3"),
+        shown="the highest value",
+    ),
+)
+
+
 def shared_options(model_class) -> list[Option]:
-    return [
-        Option("-t, --trajectories-path", "trajectory list", "FILE", path),
-        Option("-p, --prompts-path", "prompt list", "FILE", path),
-        Option("-e, --experiment-id", "name of the results: NAME.png and the folder NAME", "NAME"),
-        OUTPUT_DIR,
-        Option("-v, --verbose", "show the sampled frames, shapes, device, times and all warnings"),
-        Option(
-            *("--n-frames", "frames sampled from each video", "N"),
-            whole(2 if model_class.even_frames else 1, 1024, model_class.even_frames),
-            model_class.n_frames,
-        ),
-        Option(
-            *("--batch-size", "videos embedded together; halved when memory runs out", "N"),
-            whole(1, 4096),
-            shown="1 on a CPU, 8 on a GPU",
-        ),
-        Option("--device", "auto, cpu, cuda, cuda:N or mps", "DEVICE", device, "auto"),
-        Option(
-            "--precision",
-            "of the video network: auto (16 bits on a GPU that is fast at it, else float32), "
-            "float32, tf32 (float32 with TF32 products, NVIDIA from Ampere on), bfloat16 or "
-            "float16",
-            "TYPE",
-            choice("auto", "float32", "tf32", "bfloat16", "float16"),
-            "auto",
-        ),
-        Option(
-            "--cache-dir",
-            "folder that keeps embeddings for later runs",
-            "DIR",
-            path,
-            shown="trajectory-heatmaps in your folder for caches",
-        ),
-        Option(
-            "--cache-size",
-            "its largest size; the least recently used embeddings are removed first",
-            "GB",
-            number(lambda gb: 0 < gb <= 1e6, "above 0, up to 1000000"),
-            2.0,
-            "2",
-        ),
-        Option("--no-cache", "compute everything now and keep nothing"),
-        Option("--max-per-group", "use the first N of each trajectory group", "N", whole(1, 10**9)),
-        Option(
-            "--similarity",
-            "cosine; projection or goal-baseline, which weigh what sets a prompt apart from the "
-            f"[{BASELINE}] prompts",
-            "HOW",
-            choice("cosine", *BASELINE_SIMILARITIES),
-            "cosine",
-        ),
-        Option(
-            "--alpha",
-            "weight of the baseline direction, 0 to 1",
-            "A",
-            number(lambda a: 0 <= a <= 1, "from 0 to 1"),
-            shown="0.5",
-        ),
-        Option(
-            "--normalize",
-            "prompt: standardize each prompt over the trajectories; vista: the same after a "
-            "softmax over the prompts, as ViSTa does",
-            "HOW",
-            choice("prompt", "vista"),
-            shown="off",
-        ),
-        Option(
-            "--softmax",
-            "softmax over the prompts of each trajectory; the temperature may be left out (0.01)",
-            "TEMPERATURE",
-            number(lambda t: t > 0, "above 0"),
-            shown="off",
-            optional="0.01",
-        ),
-        Option(
-            "--ensemble",
-            "how the prompts of a group are combined: mean-similarity or mean-embedding",
-            "HOW",
-            choice("mean-similarity", "mean-embedding"),
-            "mean-similarity",
-        ),
-        Option(
-            "--vmin",
-            "value at the lower end of the heatmap's colours",
-            "VALUE",
-            number(lambda _: True, "such as -0.1"),
-            shown="the lowest similarity",
-        ),
-        Option(
-            "--vmax",
-            "value at the upper end of the heatmap's colours",
-            "VALUE",
-            number(lambda _: True, "such as 0.3"),
-            shown="the highest similarity",
-        ),
-    ]
+    """The options of every evaluator, in the order of --help."""
+    frames = whole(2 if model_class.even_frames else 1, 1024, model_class.even_frames)
+    n_frames = Option(
+        "--n-frames", "frames sampled from each video", "N", frames, model_class.n_frames
+    )
+    return [*RUN_OPTIONS, n_frames, *MODEL_OPTIONS]

@@ -72,9 +72,9 @@ def list_packets(path, stopped):
     for a file that is not a video.
     """
     head = check_file(path)
-    rows, damage, claimed = [], None, 0  # rows: pts, duration, key, shown, discarded
+    rows, damage = [], None  # rows: pts, duration, key, shown, discarded
     with open_video(path) as (container, stream):
-        codec, is_mp4 = stream.codec_context.name, container.format.name.startswith("mov")
+        codec = stream.codec_context.name
         plain = codec in FRAME_PER_PACKET and container.format.name in TIMED_CONTAINERS
         plain &= container.format.name != "avi" or not stream.codec_context.has_b_frames
         try:
@@ -93,10 +93,11 @@ def list_packets(path, stopped):
             damage = str(error)
         table = np.array(rows, np.int64).reshape(-1, 5)
         pts, key, shown, discarded = table[:, 0], *table[:, 2:].T.astype(bool)
-        if is_mp4:
-            claimed = stream.frames
-            if _lacks_frames(table[~discarded], claimed, stream.duration):
-                damage = damage or "its index is damaged"
+        if container.format.name.startswith("mov") and _lacks_frames(
+            path, table[~discarded], stream
+        ):
+            damage = damage or "its index is incomplete"
+        claimed = stream.frames
         fps = float(stream.average_rate) if stream.average_rate else None
     order = np.flatnonzero(shown)
     order = order[np.argsort(pts[order], kind="stable")]
@@ -124,9 +125,9 @@ def check_file(path):
 
 
 @contextlib.contextmanager
-def open_video(path):
+def open_video(path, **options):
     """Opens a file; yields its container and its video stream. Raises VideoError."""
-    options = {
+    options |= {
         "protocol_whitelist": "file",
         "format_whitelist": ",".join(FORMATS),
         "pattern_type": "none",  # "%03d.png" is one file
@@ -201,13 +202,22 @@ def _ebml_number(data, at):
     return at + width, value, value == (1 << 7 * width) - 1
 
 
-def _lacks_frames(rows, claimed, duration):
-    """Whether an MP4 has fewer frames than it claims, and an edit list, which shortens the duration
-    too, does not explain it. rows: int64 [P, 5], as in list_packets; duration: in the same unit."""
-    if not len(rows) or len(rows) >= claimed or duration is None or rows[:, 0].min() == NO_PTS:
+def _lacks_frames(path, rows, stream):
+    """Whether an MP4 has fewer frames than it claims, and an edit list does not explain it.
+    rows: int64 [P, 5], as in list_packets, without discarded packets."""
+    claimed, duration, rate = stream.frames, stream.duration, stream.average_rate
+    if not 0 < len(rows) < claimed:
         return False
+    with open_video(path, ignore_editlist="1") as (_, uncut):
+        full, listed = uncut.duration, len(uncut.index_entries)
+    if not (duration and full and rate) or listed < claimed:
+        return True
+    frame = 1 / (rate * stream.time_base)
+    if full < 0.95 * claimed * frame:  # the times of the frames do not add up
+        return True
     span = (rows[:, 0] + rows[:, 1]).max() - rows[:, 0].min()
-    return bool(duration - span > 1.5 * span / len(rows))  # edits may cut a frame in two
+    lost = duration - span > 1.5 * span / len(rows)  # an edit may begin or end within a frame
+    return bool(lost or (duration > full - frame / 2 and len(rows) < claimed - 1))
 
 
 def _is_orderly(pts, key, order):

@@ -1,6 +1,6 @@
 """From a table of similarities to the pictures, tables and metrics that a run leaves."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -17,6 +17,7 @@ from trajeval.table import (
     has_groups,
     in_order_of_rows,
 )
+from trajeval.terminal import first_few
 from trajeval.verdict import judge, summary
 
 
@@ -44,11 +45,12 @@ def report(
     model_name: for the verdict's sentence. vmin, vmax: the ends of the heatmaps' colour scale,
     by default the lowest and the highest value of each.
     """
-    scale = {"vmin": vmin, "vmax": vmax}
+    scale: dict[str, Any] = {"vmin": vmin, "vmax": vmax}
     shown = with_short_names(table)
     files = {"similarities.csv": similarities_csv(table), "similarities.npy": as_npy(table.values)}
     verdict = judge(table, model_name)
-    lines = [f"warning: {warning}" for warning in table.warnings] + summary(table, verdict)
+    lines = list(first_few([f"warning: {warning}" for warning in table.warnings], "warnings"))
+    lines += summary(table, verdict)
     if not (has_groups(table.rows) or has_groups(table.columns)):
         return Report(as_png(heatmap(shown, title, **scale)), files, verdict, lines)
 

@@ -9,6 +9,7 @@ import hashlib
 import io
 import json
 import os
+from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -91,7 +92,7 @@ def check_manifest(folder: Path, run: dict) -> None:
         else:
             continue
         with suppress(FileNotFoundError), open_regular(path) as file:
-            if hashlib.file_digest(file, "sha256").hexdigest() != digest:
+            if hashlib.sha256(file.read()).hexdigest() != digest:
                 raise UserError(
                     f"{folder}: damaged or mixed, run the evaluator again: {path} is not the file "
                     "that the run wrote"
@@ -172,7 +173,7 @@ def write_results(
     return Path(output_dir) / picture_name
 
 
-def replace_files(folder: str | Path, files: dict[str | Path, bytes | None]) -> None:
+def replace_files(folder: str | Path, files: Mapping[str, bytes | None]) -> None:
     """Writes files, by their paths in a folder; None removes one. All are written before the first
     replaces an old one, in reverse order. Raises UserError, with status 1."""
     path = Path(folder)

@@ -4,7 +4,7 @@ import numpy as np
 
 from trajeval.inputs import BASELINE
 from trajeval.table import SOFTMAX, STANDARDIZED, VISTA, Entry, Table, groups_of
-from trajeval.terminal import SHOWN, printable
+from trajeval.terminal import printable
 
 
 def table_of(
@@ -66,7 +66,7 @@ def rescaled(table: Table, *, normalize: str | None = None, softmax: float | Non
     prompts that have the same value for all trajectories. softmax: a temperature above 0, applied
     after that. The values are float64 in between.
     """
-    values, label, flat = table.values, table.label, []
+    values, label, flat = table.values, table.label, np.array([], int)
     if normalize == "prompt":
         flat = np.flatnonzero(is_flat(values))
         values, label = standardize_prompts(values), f"{label}, {STANDARDIZED}"
@@ -83,13 +83,10 @@ def flat_warnings(table: Table, flat: np.ndarray) -> tuple[str, ...]:
     """Warnings of prompts, by their numbers, that have the same value for all trajectories."""
     if len(table.rows) == 1:
         return ("there is only one trajectory, so all normalized values are 0",) * bool(len(flat))
-    warnings = [
+    return tuple(
         f'"{printable(table.columns[i].name)}" has the same value for all trajectories'
-        for i in flat[:SHOWN]
-    ]
-    if len(flat) > SHOWN:
-        warnings.append(f"{len(flat) - SHOWN} more have the same value for all trajectories")
-    return tuple(warnings)
+        for i in flat
+    )
 
 
 def cosine_similarity(videos: np.ndarray, texts: np.ndarray) -> np.ndarray:

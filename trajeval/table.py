@@ -1,5 +1,6 @@
 """The table of similarities, and what becomes of it when its rows and columns have groups."""
 
+from collections.abc import Hashable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -134,7 +135,7 @@ def group_statistics(
     return means, np.sqrt(rows.T @ apart**2 @ columns / counts), counts.astype(np.int64)
 
 
-def number_groups(groups: list[str | None]) -> tuple[list[str | None], np.ndarray]:
+def number_groups(groups: Sequence[Hashable]) -> tuple[list, np.ndarray]:
     """The names of groups in the order of their first entries, and the number of each entry's
     group, int64 [N]."""
     numbers = {name: i for i, name in enumerate(dict.fromkeys(groups))}

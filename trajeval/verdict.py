@@ -18,7 +18,7 @@ from trajeval.metrics import (
     wrong_scores,
 )
 from trajeval.table import Table, group_scores, groups_of, has_groups
-from trajeval.terminal import SHOWN, printable
+from trajeval.terminal import SHOWN, first_few, printable
 
 SEED = 0
 WIDTH = 40  # of a name in the terminal's table
@@ -95,9 +95,9 @@ def not_judged(table: Table) -> list[dict]:
     terminal shows it: it takes time)."""
     if not (has_groups(table.rows) and has_groups(table.columns)):
         return []
-    names = {column.group: None for column in table.columns} | {None: None}
-    folded = {name.casefold(): name for name in reversed(names) if name}
-    missing = Counter(row.group for row in table.rows if row.group not in names)
+    names = dict.fromkeys(column.group for column in table.columns if column.group)
+    folded = {name.casefold(): name for name in reversed(names)}
+    missing = Counter(row.group for row in table.rows if row.group and row.group not in names)
     found = []
     for i, (group, count) in enumerate(missing.items()):
         close = get_close_matches(group.casefold(), folded, 1) if i < SHOWN else []
@@ -111,7 +111,7 @@ def summary(table: Table, verdict: dict | None) -> list[str]:
     groups."""
     if verdict:
         return as_text(verdict).splitlines()
-    lines = describe_not_judged(not_judged(table))
+    lines = list(describe_not_judged(not_judged(table)))
     if has_groups(table.rows) and len({column.group for column in table.columns} - {None}) == 1:
         lines.append("not judged: a verdict needs two groups of prompts or more")
     return lines
@@ -120,15 +120,13 @@ def summary(table: Table, verdict: dict | None) -> list[str]:
 def describe_not_judged(groups: list[dict]) -> list[str]:
     """A line for each group, as `not_judged` gives them; of many, the first and a count."""
     lines = []
-    for group in groups[:SHOWN]:
+    for group in groups:
         count = f"{group['count']} trajector{'y' if group['count'] == 1 else 'ies'}"
         line = f'not judged: "{printable(group["group"])}" ({count}): no prompts of that name'
         if group["similar"]:
             line += f'; did you mean "{printable(group["similar"])}"?'
         lines.append(line)
-    if len(groups) > SHOWN:
-        lines.append(f"not judged: {len(groups) - SHOWN} more groups without prompts of their name")
-    return lines
+    return first_few(lines, "groups that are not judged")
 
 
 def sentence(found: list[dict], model_name: str) -> str:

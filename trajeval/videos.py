@@ -12,7 +12,7 @@ import contextlib
 import operator
 import os
 import threading
-from concurrent.futures import Future
+from concurrent.futures import Future, as_completed
 from typing import NamedTuple
 
 import av
@@ -150,6 +150,7 @@ def _threads():
 
 def _frame_bytes(path):
     """The size of a video's frames in RGB; 0 if it cannot be read."""
+    path = os.fsdecode(path)
     try:
         packets.check_file(path)
         with packets.open_video(path) as (_, stream):
@@ -174,26 +175,26 @@ def _read(path, n_frames, resize, size, n_parts, stopped):
 
 def _clip(path, n_frames, resize, size, n_parts, stopped):
     listing = packets.list_packets(path, stopped)
-    length, damage = len(listing.order), listing.damage
-    try:
-        if not listing.exact:
-            raise packets.Untrusted
+    length, damage, found = len(listing.order), listing.damage, None
+    if listing.exact:
         indices = sample_indices(length, n_frames)
-        frames, upright = _read_parts(path, listing, indices, n_parts, resize, size, stopped)
-    except packets.Untrusted:
+        with contextlib.suppress(packets.Untrusted):
+            found = _read_parts(path, listing, indices, n_parts, resize, size, stopped)
+    if found is None:
         length, damage = packets.count_frames(path, listing, stopped)
         if listing.exact and length < len(listing.order):
             damage = damage or "it ends early"
         damage = damage or listing.damage
         if length == 0:
             problem = f"damaged from the first frame ({damage})" if damage else "holds no frame"
-            raise VideoError(f"{path}: {problem}; record or download it again") from None
+            raise VideoError(f"{path}: {problem}; record or download it again")
         indices = sample_indices(length, n_frames)
         numbered = packets.decode_all(path, listing, stopped)
         try:
-            frames, upright = _collect(path, numbered, indices, resize, size)
+            found = _collect(path, numbered, indices, resize, size)
         except packets.Damaged:
             raise _changed(path) from None
+    frames, upright = found
     warning = None
     if damage:
         total = max(listing.claimed, len(listing.order))
@@ -227,6 +228,8 @@ def _read_parts(path, listing, indices, n_parts, resize, size, stopped):
         if len(cuts) == 0:
             return read(indices)
         reading = [start(read, part) for part in np.split(indices, cuts)]
+        for part in as_completed(reading):
+            part.result()  # the first failure ends the others
         parts, sizes = zip(*[part.result() for part in reading])
     if len({part.shape[1:] for part in parts}) > 1:
         raise packets.Untrusted  # the size changes within the video: all take the first frame's
