@@ -110,7 +110,7 @@ def wrong_places(output_dir, name):
         problems.append(f"--experiment-id {name}: the name of a run, which has its own picture")
     for path in (folder / f"{name}.png", folder / f"{name}.csv"):
         if path.is_dir():
-            problems.append(f"{path}: a folder is in the place of a result")
+            problems.append(f"{path}: a folder has the name of a result")
     return problems
 
 

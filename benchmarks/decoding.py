@@ -1,4 +1,4 @@
-"""Taking 32 frames from a video, against decoding all of it with imageio, indexing and scaling."""
+"""Reading 32 frames of a video, compared with decoding all of it with imageio."""
 
 import sys
 from collections.abc import Iterator
@@ -27,8 +27,8 @@ def rows(folder: Path, quick: bool) -> Iterator[Row]:
         seconds = fastest({"ours": (ours, 1), "plain": (plain, 1)}, rounds)
         yield compared(f"{n} frames of {width}x{height}", *seconds.values(), 3.5)
 
-    # Of ten minutes of 1080p decoded at once, imageio would make an array of 112 GB: its frames are
-    # taken one after the other. With --quick one minute, and the same memory.
+    # imageio would decode ten minutes of 1080p into an array of 112 GB, so it reads frame by frame.
+    # --quick takes one minute; the memory is the same.
     minutes = 1 if quick else 10
     for gap in (50,) if quick else (50, 250):
         short = make_video(folder / f"short_{gap}.mp4", gap, 1080, 1920, gap)
@@ -43,13 +43,13 @@ def rows(folder: Path, quick: bool) -> Iterator[Row]:
 
 
 def read_all(path: Path) -> np.ndarray:
-    """The plain script."""
+    """The baseline: all frames at once."""
     video = iio.imread(path, plugin="pyav")
     return np.stack([scaled(frame) for frame in video[sample_indices(len(video), N_FRAMES)]])
 
 
 def read_one_by_one(path: Path) -> np.ndarray:
-    """The plain script for what does not fit into memory."""
+    """The baseline for videos that do not fit into memory: frame by frame."""
     length = iio.improps(path, plugin="pyav").shape[0]
     wanted = set(sample_indices(length, N_FRAMES).tolist())
     frames = enumerate(iio.imiter(path, plugin="pyav"))
@@ -65,13 +65,13 @@ def scaled(frame: np.ndarray) -> np.ndarray:
 
 
 def peak(expression: str) -> int:
-    """Bytes that a process takes at most that imports videos.py and evaluates an expression."""
+    """Peak memory in bytes of a process that imports videos.py and evaluates an expression."""
     return run("-c", f"from trajeval import videos; {expression}").peak
 
 
 def make_video(path: Path, n: int, height: int, width: int, gap: int = 250, seed: int = 0) -> Path:
-    """n frames of H.264 at 30 a second: ground that moves, a ball, a little noise. gap: frames from
-    one keyframe to the next, at most; x264's own is 250."""
+    """n frames of H.264 at 30 fps: a moving background, a ball, some noise. gap: the most frames
+    between keyframes; x264's default is 250."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[:height, :width]
     ground = rng.integers(0, 256, (height // 8 + 1, width // 8 + 1, 3), np.uint8)
@@ -93,7 +93,7 @@ def make_video(path: Path, n: int, height: int, width: int, gap: int = 250, seed
 
 
 def lengthen(source: Path, path: Path, times: int) -> Path:
-    """The packets of a video several times in a row, which saves minutes of encoding."""
+    """Repeats the packets of a video, which saves minutes of encoding."""
     with av.open(str(source)) as short, av.open(str(path), "w") as long:
         stream = long.add_stream_from_template(short.streams.video[0])
         packets = [packet for packet in short.demux(short.streams.video[0]) if packet.size]
@@ -109,7 +109,7 @@ def lengthen(source: Path, path: Path, times: int) -> Path:
 
 
 def make_trajectories(folder: Path, n: int) -> Path:
-    """A list of n files, copies of a few videos of 120 to 200 frames; the list's path."""
+    """Writes n files, copies of a few videos of 120 to 200 frames. -> the path of their list"""
     folder.mkdir(exist_ok=True)
     videos, different = [], min(8, n // 4)
     for seed in range(different):

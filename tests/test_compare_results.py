@@ -190,7 +190,7 @@ def test_places_that_are_taken(capsys):
     assert compare(first, second) == 2
     assert capsys.readouterr().err.splitlines() == [
         "--experiment-id both: the name of a run, which has its own picture",
-        "out/both.csv: a folder is in the place of a result",
+        "out/both.csv: a folder has the name of a result",
         "2 problems found; nothing was written",
     ]
 

@@ -1,4 +1,4 @@
-"""The heatmap: what stands in it, at every size and with every name."""
+"""The pictures: what they show, at every size and with every name."""
 
 import warnings
 
@@ -49,13 +49,13 @@ def labels(texts):
 
 
 def rows(axes):
-    """What stands left of the cells, from top to bottom."""
+    """The names left of the cells, from top to bottom."""
     texts = [t for t in axes.texts if t.get_position()[0] < 0 and t.get_gid() is None]
     return labels(sorted(texts, key=lambda text: -text.get_window_extent().y0))
 
 
 def columns(axes):
-    """What stands above the cells, from left to right."""
+    """The names above the cells, from left to right."""
     texts = [t for t in axes.texts if t.get_position()[1] < 0 and t.get_gid() is None]
     return labels(sorted(texts, key=lambda text: text.get_position()[0]))
 
@@ -125,7 +125,7 @@ def test_cells_have_their_colours_and_numbers_that_can_be_read():
     assert dark == [value >= 8 for value in range(12)]
 
 
-def test_the_title_stands_above_the_highest_prompt():
+def test_the_title_is_above_the_highest_prompt():
     for p, name in ((3, "the robot opens the left door " * 4), (40, "the robot opens it")):
         _, figure = draw(2, p, prompts=[name] + ["x"] * (p - 1))
         figure.draw_without_rendering()
@@ -163,7 +163,7 @@ def test_huge_ones_stay_a_picture():
     assert max(figure.get_size_inches() * figure.dpi) <= 20_000
 
 
-def test_title_stands_in_its_lines():
+def test_title_keeps_its_lines():
     assert draw(2, 2)[1].axes[0].get_title() == "exp\nmodel"
 
 
@@ -184,7 +184,7 @@ def test_long_names_can_be_told_apart():
         assert len(set(shown)) == n and all("half_cheetah_" in label for label in shown)
 
 
-def test_deviations_stand_beneath_the_numbers():
+def test_deviations_are_written_below_the_values():
     deviations = np.array([[0.1, 0.25], [0, 0.5]])
     values = [[1, -0.001], [0, 1]]
     figure = heatmap(table(values, ["a", "b"], ["p", "q"]), "t", deviations=deviations)

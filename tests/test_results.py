@@ -392,16 +392,16 @@ def test_places_that_are_taken():
     Path("out/y").touch()
     assert check_destination("file", "x") == ["--output-dir file: file is a file, not a folder"]
     assert "file is a file" in check_destination("file/deep/er", "x")[0]
-    assert check_destination("out", "x") == ["out/x.png: a folder is in the place of a result"]
-    assert check_destination("out", "y") == ["out/y: a file is in the place of the results folder"]
+    assert check_destination("out", "x") == ["out/x.png: a folder has the name of a result"]
+    assert check_destination("out", "y") == ["out/y: a file has the name of the results folder"]
     Path("out/z/run.json").mkdir(parents=True)
     Path("out/link").symlink_to("nowhere")
-    assert check_destination("out", "z") == ["out/z/run.json: a folder is in the place of a result"]
+    assert check_destination("out", "z") == ["out/z/run.json: a folder has the name of a result"]
     Path("out/w").mkdir()
     Path("out/folder").symlink_to("w")
     for link in ("link", "folder"):
         assert check_destination("out", link) == [
-            f"out/{link}: a symbolic link is in the place of the results folder"
+            f"out/{link}: a symbolic link has the name of the results folder"
         ]
     assert check_destination("", "x") == ["--output-dir: the path is empty: name a folder"]
     assert "too long" in check_destination("x" * 300, "x")[0]

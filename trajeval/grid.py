@@ -75,7 +75,7 @@ def draw_colour_bar(grid: Grid, mesh: QuadMesh, label: str) -> None:
 def write_values(
     grid: Grid, values: np.ndarray, deviations: np.ndarray | None, colours: np.ndarray
 ) -> None:
-    """The values in the cells, with two decimals where a deviation stands beneath, else three."""
+    """The values in the cells, two decimals above a deviation, else three."""
     if deviations is None:
         return write_numbers(grid, [f"{x:z.3f}" for x in values.flat], colours, 0.5, grid.font_size)
     write_numbers(grid, [f"{x:z.2f}" for x in values.flat], colours, 0.38, grid.font_size)

@@ -84,8 +84,8 @@ def list_packets(path, stopped):
                 if packet.has_sidedata("encryption_info"):
                     raise VideoError(f"{path}: is encrypted; use a copy without encryption")
                 shown = codec != "vp8" or bool(memoryview(packet)[0] & 0x10)  # RFC 6386, 9.1
-                pts = NO_PTS if packet.pts is None else packet.pts
-                rows.append((pts, packet.duration, packet.is_keyframe, shown, packet.is_discard))
+                pts, duration = NO_PTS if packet.pts is None else packet.pts, packet.duration or 0
+                rows.append((pts, duration, packet.is_keyframe, shown, packet.is_discard))
                 plain &= codec != "mpeg4" or packet.size > MPEG4_EMPTY_FRAME
             if _ends_early(head, path, container, stream):
                 damage = "it ends early"
@@ -93,10 +93,9 @@ def list_packets(path, stopped):
             damage = str(error)
         table = np.array(rows, np.int64).reshape(-1, 5)
         pts, key, shown, discarded = table[:, 0], *table[:, 2:].T.astype(bool)
-        if container.format.name.startswith("mov") and _lacks_frames(
-            path, table[~discarded], stream
-        ):
-            damage = damage or "its index is incomplete"
+        is_mp4 = container.format.name.startswith("mov")
+        if is_mp4 and not damage and _lacks_frames(path, table[~discarded], stream):
+            damage = "its index is incomplete"
         claimed = stream.frames
         fps = float(stream.average_rate) if stream.average_rate else None
     order = np.flatnonzero(shown)
@@ -106,7 +105,7 @@ def list_packets(path, stopped):
 
 
 def check_file(path):
-    """The first bytes of a file. Raises VideoError for what should not reach FFmpeg."""
+    """The first 1024 bytes of a file. Raises VideoError for what should not reach FFmpeg."""
     try:
         with open_regular(path) as file:
             head = file.read(1024)
@@ -119,7 +118,7 @@ def check_file(path):
     if not head:
         raise VideoError(f"{path}: is empty (0 bytes); record or download it again")
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
-    if text.startswith(PLAYLISTS) or b"<MPD" in text:
+    if text.startswith(PLAYLISTS) or (text.startswith(b"<") and b"<MPD" in text):
         raise VideoError(f"{path}: is a playlist, not a video; list the files it names")
     return head
 

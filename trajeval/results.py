@@ -110,10 +110,10 @@ def check_destination(output_dir: str | Path, experiment_id: str) -> list[str]:
     try:
         for path in (picture, *(folder / name for name in FILES)):
             if path.is_dir():
-                problems.append(f"{path}: a folder is in the place of a result")
+                problems.append(f"{path}: a folder has the name of a result")
         if os.path.lexists(folder) and (folder.is_symlink() or not folder.is_dir()):
             kind = "symbolic link" if folder.is_symlink() else "file"
-            problems.append(f"{folder}: a {kind} is in the place of the results folder")
+            problems.append(f"{folder}: a {kind} has the name of the results folder")
         if folder.is_dir() and not os.access(folder, os.W_OK | os.X_OK):
             problems.append(f"--output-dir {output_dir}: no permission to write to {folder}")
     except OSError as error:
