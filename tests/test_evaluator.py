@@ -161,7 +161,7 @@ def test_warnings_of_prompts_come_before_the_videos(project, small_weights, caps
             'prompts.txt:3: "open zzz door qqq": ignored, as not in the dictionary: zzz, qqq',
             'prompts.txt:3: "open zzz door qqq": indistinguishable to the model from "open door"',
             'prompts.txt:4: "zzz": none of its words is in the dictionary: its scores mean nothing',
-            f'prompts.txt:5: "{"dog " * 17}a stick": only its first 16 words count, cut off: dog a',
+            f'prompts.txt:5: "{"dog " * 17}a stick": only its first 16 words are used; cut',
         ],
     ):
         assert line.startswith(f"warning: {start}")
@@ -441,8 +441,7 @@ def test_a_baseline_is_of_prompts(grouped, clips, capsys):
     assert main("-t", "trajectories.txt", "-p", "prompts.txt", "-e", "x") == 2
     assert capsys.readouterr().err.splitlines() == [
         "prompts.txt: only has [baseline], so nothing to compare",
-        "trajectories.txt:2: [baseline] is a group of prompts; a group of trajectories needs "
-        "another name",
+        "trajectories.txt:2: [baseline] is reserved for prompts: rename the trajectory group",
         "2 problems found; nothing was run",
     ]
 
