@@ -24,19 +24,19 @@ FORMATS = {  # codebase_version -> what the path of a video is made of, besides 
     "v2.1": ("episode_chunk", "episode_index"),
     "v3.0": ("chunk_index", "file_index"),
 }
-MAX_TABLE = 1 << 28  # bytes of meta/episodes.jsonl
 HUB_NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
 
 
 class DataSet(NamedTuple):
-    """What meta/info.json says. name: as the user gave it; root: the folder; video_path: a template
-    with the camera filled in; chunk_size: episodes in a chunk (v2.1)."""
+    """What meta/info.json says. name: as the user gave it; root: the folder; n_episodes: 0 if not
+    given; video_path: a template with the camera filled in; chunk_size: episodes in one (v2.1)."""
 
     name: str
     root: Path
     version: str
     fps: float
     camera: str
+    n_episodes: int
     video_path: str
     chunk_size: int
 
@@ -48,6 +48,9 @@ class Episode(NamedTuple):
     tasks: list[str]
     video: str
     part: str
+
+
+Row = tuple[str, tuple]  # where it is, and its values; None for a missing one
 
 
 def fetch(dataset: str, patterns: list[str], revision: str | None = None) -> Path:
@@ -64,11 +67,8 @@ def fetch(dataset: str, patterns: list[str], revision: str | None = None) -> Pat
     get = partial(
         snapshot_download, repo_type="dataset", revision=revision, allow_patterns=patterns
     )
-    return Path(
-        from_hub(
-            get, dataset, at=f"{dataset}: no such folder, and the data set of that name on the Hub"
-        )
-    )
+    at = f"{dataset}: no such folder, and the data set of that name on the Hub"
+    return Path(from_hub(get, dataset, at=at))
 
 
 def read_data_set(dataset: str, camera: str | None) -> DataSet:
@@ -87,7 +87,8 @@ def read_data_set(dataset: str, camera: str | None) -> DataSet:
             "convert it with LeRobot"
         )
     problems = []
-    fps, chunk_size = info.get("fps"), info.get("chunks_size", 1000)
+    fps: Any = info.get("fps")
+    chunk_size = info.get("chunks_size", 1000)
     if type(fps) not in (int, float) or not 0 < fps <= 10_000:
         problems.append(f"{file}: fps is {shown(fps)}, not a number above 0")
     if version == "v2.1" and (type(chunk_size) is not int or chunk_size < 1):
@@ -100,7 +101,8 @@ def read_data_set(dataset: str, camera: str | None) -> DataSet:
         problems.append(f"{file}: {error}")
     if problems:
         raise UserError(*problems)
-    return DataSet(dataset, root, version, fps, str(camera), template, chunk_size)
+    n = info["total_episodes"] if type(info.get("total_episodes")) is int else 0
+    return DataSet(dataset, root, version, fps, str(camera), n, template, chunk_size)
 
 
 def choose_camera(features: Any, wanted: str | None) -> str:
@@ -110,13 +112,9 @@ def choose_camera(features: Any, wanted: str | None) -> str:
     kinds = {key: of.get("dtype") for key, of in features.items() if isinstance(of, dict)}
     cameras = [key for key, kind in kinds.items() if kind == "video"]
     images = [key for key, kind in kinds.items() if kind == "image"]
-    if not cameras and images:
-        raise ValueError(
-            f"has no videos, only single images ({listed(images)}): convert them to videos with "
-            "LeRobot"
-        )
     if not cameras:
-        raise ValueError('has no videos: none of its features has the dtype "video"')
+        stills = f", only images ({listed(images)}): convert them with LeRobot" if images else ""
+        raise ValueError(f'has no feature of the dtype "video"{stills}')
     if wanted is None and len(cameras) > 1:
         raise ValueError(f"has {len(cameras)} cameras: choose one with --camera: {listed(cameras)}")
     if wanted is not None and wanted not in cameras:
@@ -125,9 +123,8 @@ def choose_camera(features: Any, wanted: str | None) -> str:
 
 
 def fill_in_camera(template: Any, version: str, camera: str) -> str:
-    """The template of a video's path, in which only numbers are left to fill in. It comes from a
-    stranger: it may only name numbers, and must stay in the data set's folder. Raises
-    ValueError."""
+    """The template of a video's path, in which only numbers are left to fill in. As it comes from a
+    stranger, it may name nothing else nor lead out of the data set. Raises ValueError."""
     fields = FORMATS[version]
     if not isinstance(template, str):
         raise ValueError(f"video_path is {shown(template)}, not a path")
@@ -159,16 +156,12 @@ def fill_in_camera(template: Any, version: str, camera: str) -> str:
 
 COLUMNS = {"episode_index": "an index", "tasks": "a list of texts"}
 CAMERA_COLUMNS = {  # of v3.0; each name begins with videos/CAMERA/
-    "chunk_index": "an index",
-    "file_index": "an index",
-    "from_timestamp": "a time in seconds",
-    "to_timestamp": "a time in seconds",
+    **dict.fromkeys(("chunk_index", "file_index"), "an index"),
+    **dict.fromkeys(("from_timestamp", "to_timestamp"), "a time in seconds"),
 }
 CHECKS: dict[str, Callable[[Any], bool]] = {
     "an index": lambda value: type(value) is int and value >= 0,
-    "a list of texts": lambda value: (
-        isinstance(value, list) and all(isinstance(text, str) for text in value)
-    ),
+    "a list of texts": lambda value: type(value) is list and all(type(t) is str for t in value),
     "a time in seconds": lambda value: type(value) in (int, float) and 0 <= value < math.inf,
 }
 
@@ -182,32 +175,37 @@ def read_episodes(data: DataSet) -> list[Episode]:
     columns = COLUMNS | camera_columns
     episodes: dict[int, Episode] = {}
     problems: list[str] = []
-    for where, row in read(data, list(columns)):
-        if wrong := [
-            f"{name} is {shown(value)}, not {kind}" if value is not None else f"has no {name}"
-            for (name, kind), value in zip(columns.items(), row)
-            if not CHECKS[kind](value)
-        ]:
-            problems.append(f"{where}: {', '.join(wrong)}")
-            continue
+    for where, row in read(data, list(columns), problems):
         try:
-            episode = make_episode(data, *row)
+            episode = make_episode(data, columns, row)
         except ValueError as error:
             problems.append(f"{where}: {error}")
             continue
         if episode.index in episodes:
             problems.append(f"{where}: the episode {episode.index} is there twice")
         episodes[episode.index] = episode
+    if not problems and not episodes:
+        problems.append(f"{data.root}: the data set has no episodes")
+    elif not problems and len(episodes) < data.n_episodes:
+        problems.append(
+            f"{data.root}: meta/info.json counts {data.n_episodes} episodes, the table has only "
+            f"{len(episodes)}: a part of it is missing"
+        )
     if problems:
         raise UserError(*problems)
-    if not episodes:
-        raise UserError(f"{data.root}: the data set has no episodes")
     return [episodes[index] for index in sorted(episodes)]
 
 
-def make_episode(data: DataSet, index: int, tasks: list[str], *place) -> Episode:
-    """An episode from its row of the table; `place` is empty in v2.1. Raises ValueError."""
-    if not place:
+def make_episode(data: DataSet, columns: dict[str, str], row: tuple) -> Episode:
+    """An episode from its row of the table. Raises ValueError."""
+    if wrong := [
+        f"has no {name}" if value is None else f"{name} is {shown(value)}, not {kind}"
+        for (name, kind), value in zip(columns.items(), row)
+        if not CHECKS[kind](value)
+    ]:
+        raise ValueError(", ".join(wrong))
+    index, tasks, *place = row
+    if data.version == "v2.1":
         chunk = index // data.chunk_size
         video = data.video_path.format(episode_chunk=chunk, episode_index=index)
         return Episode(index, tasks, video, "")
@@ -223,27 +221,27 @@ def as_seconds(time: float) -> str:
     return f"{time:.6f}".rstrip("0").rstrip(".")
 
 
-def read_jsonl(data: DataSet, columns: list[str]) -> Iterator[tuple[str, tuple]]:
-    """Where each row of v2.1's table is, and its values, None for a missing one."""
+def read_jsonl(data: DataSet, columns: list[str], problems: list[str]) -> Iterator[Row]:
+    """The rows of v2.1's table. What is wrong with a line is added to the problems."""
     name = "meta/episodes.jsonl"
     file = fetch(data.name, [name], data.root.name) / name
-    for number, line in enumerate(read_file(file, MAX_TABLE).split("\n"), 1):
+    for number, line in enumerate(read_file(file, 1 << 28).split("\n"), 1):
         if line.strip():
-            row = as_json(line)
-            if row is None:
-                raise UserError(f"{file}:{number}: not a JSON object: it is damaged")
-            yield f"{file}:{number}", tuple(map(row.get, columns))
+            if (row := as_json(line)) is None:
+                problems.append(f"{file}:{number}: not a JSON object: it is damaged")
+            else:
+                yield f"{file}:{number}", tuple(map(row.get, columns))
 
 
-def read_parquet(data: DataSet, columns: list[str]) -> Iterator[tuple[str, tuple]]:
-    """The same of v3.0's table, which may be in several files."""
+def read_parquet(data: DataSet, columns: list[str], problems: list[str]) -> Iterator[Row]:
+    """The rows of v3.0's table, which may be in several files. What is wrong with a file is added
+    to the problems."""
     try:
         from pyarrow.parquet import ParquetFile
     except ModuleNotFoundError:
         raise UserError(
             'the package "pyarrow", which reads the format v3.0, is not installed: run '
-            "`uv run --extra lerobot import_lerobot.py ...`, or install it with "
-            "`pip install pyarrow`"
+            "`uv run --extra lerobot import_lerobot.py ...`, or `pip install pyarrow`"
         ) from None
     root = fetch(data.name, ["meta/episodes/*"], data.root.name)
     files = sorted(root.glob("meta/episodes/chunk-*/file-*.parquet"))
@@ -256,17 +254,16 @@ def read_parquet(data: DataSet, columns: list[str]) -> Iterator[tuple[str, tuple
                 missing = [name for name in columns if name not in table.schema_arrow.names]
                 rows = table.read(columns=[name for name in columns if name not in missing])
                 values = [] if missing else [rows[name].to_pylist() for name in columns]
-        except OSError as error:
-            raise UserError(f"{file}: cannot be read: {error.strerror or error}") from None
-        except Exception:  # a damaged file can raise anything
-            raise UserError(f"{file}: damaged, or not a Parquet file: download it again") from None
+        except Exception as error:  # a damaged file can raise anything
+            wrong = "damaged, or not a Parquet file: download it again"
+            if isinstance(error, OSError) and error.errno:
+                wrong = f"cannot be read: {error.strerror}"
+            problems.append(f"{file}: {wrong}")
+            continue
         if missing:
-            raise UserError(f"{file}: has no column {listed(missing)}")
+            problems.append(f"{file}: has no column {listed(missing)}")
         for number, row in enumerate(zip(*values), 1):
             yield f"{file}: row {number}", row
-
-
-# --- reading and showing what strangers wrote
 
 
 def read_file(file: Path, limit: int) -> str:
@@ -280,9 +277,8 @@ def read_file(file: Path, limit: int) -> str:
         raise UserError(f"{file}: larger than {limit >> 20} MB")
     try:
         return content.removeprefix(b"\xef\xbb\xbf").decode()
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise UserError(f"{file}:{line}: not UTF-8: it is damaged") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{file}: not UTF-8: it is damaged") from None
 
 
 def as_json(text: str) -> dict | None:
