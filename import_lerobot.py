@@ -92,7 +92,10 @@ def first_ten(messages: list[str], kind: str) -> list[str]:
 
 def episode_range(text: str) -> tuple[int, int | None]:
     """0:50 -> (0, 50); 7 -> (7, 8); 3: -> (3, None)"""
-    if not (match := re.fullmatch(r"(\d{0,9})(:?)(\d{0,9})", text, re.ASCII)) or text in ("", ":"):
+    if not (match := re.fullmatch(r"(\d{0,9})(?:(:)(\d{0,9}))?", text, re.ASCII)) or text in (
+        "",
+        ":",
+    ):
         raise ValueError("takes FIRST:END, such as 0:50 (which is 0 to 49), 3: or :5, or one index")
     first, colon, end = match.groups()
     start = int(first or 0)
