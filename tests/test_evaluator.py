@@ -1,6 +1,7 @@
 """The command line, as a user runs it: real scripts, real videos, good and bad."""
 
 import fcntl
+import hashlib
 import json
 import os
 import pty
@@ -93,12 +94,13 @@ def test_a_run_leaves_the_heatmap_and_its_numbers(project, small_weights, clips)
     run = json.loads(Path("out/exp/run.json").read_text(encoding="utf-8"))
     assert run["n_frames"] == 2 and run["size"] == 200 and run["device"] == "cpu"
     assert [len(weight["sha256"]) for weight in run["weights"]] == [64, 64]
+    content = hashlib.blake2b((clips / "long.mp4").read_bytes()).hexdigest()
     assert run["trajectories"][0] == {
-        **{"path": str(clips / "long.mp4"), "group": None, "length": 70, "width": 96},
-        **{"height": 64, "frames": [0, 35], "warning": None},
+        **{"path": str(clips / "long.mp4"), "group": None, "content": content},
+        **{"length": 70, "width": 96, "height": 64, "frames": [0, 35], "warning": None},
     }
     assert run["versions"]["torch"] and run["seconds"]["videos"] > 0
-    assert done.stderr.splitlines()[-1].startswith("3 of 3 videos, ")
+    assert done.stderr.splitlines()[-1].startswith("3 videos: 3 computed (")
 
 
 def test_order_and_batch_size_change_nothing(project, small_weights):
@@ -128,9 +130,11 @@ def test_bad_videos_do_not_stop_the_others(project, small_weights, clips, capsys
     out, err = capsys.readouterr()
     assert out == "out/exp.png\n"
     assert len(read_numbers("out/exp")[1]) == 3
-    end = err.splitlines()[-3:]
-    assert end[0] == "left out, as they could not be used (2 of 5):"
-    assert "broken.mp4: " in end[1] and "empty.mp4: is empty" in end[2]
+    first, second, counts, end = err.splitlines()
+    assert first.startswith("error: ") and "broken.mp4: " in first
+    assert second.startswith("error: ") and "empty.mp4: is empty" in second
+    assert counts.startswith("5 videos: 3 computed (") and counts.endswith(", 2 failed")
+    assert end == "skipped 2 of 5 videos: see the errors above"
     run = json.loads(Path("out/exp/run.json").read_text(encoding="utf-8"))
     assert ["error" in trajectory for trajectory in run["trajectories"]] == [False] * 3 + [True] * 2
 
@@ -153,15 +157,15 @@ def test_warnings_of_prompts_come_before_the_videos(project, small_weights, caps
     for line, start in zip(
         lines,
         [
-            'prompts.txt:2: "DOOR, open!": the same to the network as "open door"',
-            'prompts.txt:3: "open zzz door qqq": words that the dictionary lacks, left out: zzz, q',
-            'prompts.txt:3: "open zzz door qqq": the same to the network as "open door"',
-            'prompts.txt:4: "zzz": the dictionary has none of its words',
-            f'prompts.txt:5: "{"dog " * 17}a stick": only its first 16 words count, cut off: dog a',
+            'prompts.txt:2: "DOOR, open!": indistinguishable to the model from "open door"',
+            'prompts.txt:3: "open zzz door qqq": ignored, as not in the dictionary: zzz, qqq',
+            'prompts.txt:3: "open zzz door qqq": indistinguishable to the model from "open door"',
+            'prompts.txt:4: "zzz": none of its words is in the dictionary: its scores mean nothing',
+            f'prompts.txt:5: "{"dog " * 17}a stick": only its first 16 words are used; cut',
         ],
     ):
         assert line.startswith(f"warning: {start}")
-    assert lines[5].startswith("3 of 3 videos")
+    assert lines[5].startswith("3 videos: 3 computed")
 
 
 def test_the_same_file_twice_is_said(project, small_weights, capsys):
@@ -187,21 +191,21 @@ def test_all_problems_at_once_and_nothing_heavy(project):
         env=os.environ | {"PYTHONPATH": str(project)},
     )
     assert (done.returncode, done.stdout) == (2, "")
+    missing = "no such file, folder or match"
+    places = "the current folder or the folder of the scripts"
     assert done.stderr.splitlines() == [
-        "--size 201: takes an even number from 200 to 256",
         "--n-frames seven: takes an even number from 2 to 1024",
-        "no.pth does not exist.",
-        ". is a folder, not a file.",
         "--batch-size 0: takes a whole number from 1 to 4096",
         "--device tpu: takes auto, cpu, cuda, cuda:N or mps",
+        "--size 201: takes an even number from 64 to 512",
+        "no.pth does not exist.",
+        ". is a folder, not a file.",
         "--cache-dir prompts.txt: prompts.txt is a file, not a folder",
-        "--experiment-id '../x': a name, not a path: the folder is given with --output-dir",
+        "--experiment-id '../x': takes a name, not a path: --output-dir names the folder",
         "prompts.txt:2: not UTF-8 (byte 0xff): save it as UTF-8",
-        "trajectories.txt:1: no such file, folder or match: no.mp4 (looked from the current folder "
-        "or .)",
-        "trajectories.txt:2: no such file, folder or match: not/there/*.avi (looked from the "
-        "current folder or .)",
-        "11 to put right; nothing was run",
+        f"trajectories.txt:1: {missing}: no.mp4 (searched in {places})",
+        f"trajectories.txt:2: {missing}: not/there/*.avi (searched in {places})",
+        "11 problems found; nothing was run",
     ]
 
 
@@ -215,12 +219,15 @@ def test_missing_arguments_are_named_together(capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--resize", "half", "--size", "224"], "--size: has no meaning with --resize half"),
-        (["--demo", "--dict-path", "d.npy"], "--demo: has its own weights"),
+        (["--resize", "half", "--size", "224"], "--size: cannot be combined with --resize half"),
+        (
+            ["--demo", "--dict-path", "d.npy"],
+            "--demo: cannot be combined with --model-checkpoint-path or --dict-path",
+        ),
         (["--resize", "squash"], "--resize squash: takes crop, stretch, half"),
         (["--device", "cuda:01"], "--device cuda:01: takes auto, cpu"),
-        (["--cache-dir", "c", "--no-cache"], "--cache-dir: has no meaning with --no-cache"),
-        (["--cache-size", "0"], "--cache-size 0: takes a number, above 0"),
+        (["--cache-dir", "c", "--no-cache"], "--cache-dir: cannot be combined with --no-cache"),
+        (["--cache-size", "0"], "--cache-size 0: takes a number above 0"),
         (["--cache-dir", "prompts.txt/c"], "--cache-dir prompts.txt/c: prompts.txt is a file"),
     ],
 )
@@ -261,7 +268,7 @@ def test_wrong_weights_are_one_clear_message(project, small_weights, capsys):
     assert err.splitlines() == [
         "w.pth is a web page (HTML), not weights.",
         "s3d_dict.npy does not exist.",
-        "2 to put right; nothing was run",
+        "2 problems found; nothing was run",
     ]
     assert not Path("out").exists()
 
@@ -292,7 +299,7 @@ def test_ctrl_c_ends_at_once(project, small_weights, clips, signal_sent):
         stdout, stderr = process.communicate(timeout=20)
     finally:
         process.kill()
-    assert (process.returncode, stdout) == (130, "")
+    assert (process.returncode, stdout) == (130, ""), stderr[-3000:]
     assert stderr.endswith("interrupted; nothing was written\n")
     assert "Traceback" not in stderr
     assert not Path("out").exists()
@@ -394,27 +401,27 @@ def test_the_first_of_each_group(grouped, small_weights, clips):
         (["--similarity", "dot"], ["--similarity dot: takes cosine, projection, goal-baseline"]),
         (["--normalize", "rows"], ["--normalize rows: takes prompt, vista"]),
         (["--ensemble", "max"], ["--ensemble max: takes mean-similarity, mean-embedding"]),
-        (["--alpha", "0.5"], ["--alpha: has no meaning with --similarity cosine"]),
-        (["--softmax", "0"], ["--softmax 0: takes a number, above 0"]),
-        (["--softmax", "nan"], ["--softmax nan: takes a number, above 0"]),
+        (["--alpha", "0.5"], ["--alpha: requires --similarity projection or goal-baseline"]),
+        (["--softmax", "0"], ["--softmax 0: takes a number above 0"]),
+        (["--softmax", "nan"], ["--softmax nan: takes a number above 0"]),
         (
             ["--max-per-group", "0"],
-            ["--max-per-group 0: takes a whole number", "--max-per-group needs groups of"],
+            ["--max-per-group 0: takes a whole number"],
         ),
         (
             ["--similarity", "projection", "--alpha", "2"],
-            ["--alpha 2: takes a number, 0 to 1", "--similarity projection needs a group"],
+            ["--alpha 2: takes a number from 0 to 1", "--similarity projection needs a group"],
         ),
         (
             ["--softmax", "--normalize", "vista"],
-            ["--softmax: --normalize vista has one of its own"],
+            ["--softmax: cannot be combined with --normalize vista"],
         ),
         (
             ["--similarity", "projection", "--ensemble", "mean-embedding", "--max-per-group", "2"],
             [
                 "prompts.txt: --similarity projection needs a group [baseline]",
-                "prompts.txt: --ensemble mean-embedding needs groups of prompts",
-                "trajectories.txt: --max-per-group needs groups of trajectories",
+                "prompts.txt: --ensemble mean-embedding needs prompt groups",
+                "trajectories.txt: --max-per-group needs trajectory groups",
             ],
         ),
     ],
@@ -433,10 +440,9 @@ def test_a_baseline_is_of_prompts(grouped, clips, capsys):
     Path("prompts.txt").write_text("[baseline]\na robot\n")
     assert main("-t", "trajectories.txt", "-p", "prompts.txt", "-e", "x") == 2
     assert capsys.readouterr().err.splitlines() == [
-        "prompts.txt: holds [baseline] only, and nothing to compare",
-        "trajectories.txt:2: [baseline] is a group of prompts; a group of trajectories needs "
-        "another name",
-        "2 to put right; nothing was run",
+        "prompts.txt: only has [baseline], so nothing to compare",
+        "trajectories.txt:2: [baseline] is reserved for prompts: rename the trajectory group",
+        "2 problems found; nothing was run",
     ]
 
 
@@ -502,7 +508,7 @@ def test_a_new_prompt_needs_no_torch_either(project, small_weights):
     shadow = os.environ | {"PYTHONPATH": str(project / "shadow")}
     done = evaluate_lists(small_weights, env=shadow)
     assert (done.returncode, done.stdout) == (0, "out/exp.png\n"), done.stderr
-    assert "left out: close, zzz" in done.stderr
+    assert "not in the dictionary: close, zzz" in done.stderr
     header, _, numbers = read_numbers("out/exp")
     assert header[1:] == ["close door zzz", *lines]
     assert (numbers[:, 1:] == before).all() and (numbers[:, :1] != before).all()
@@ -559,8 +565,13 @@ def test_bad_videos_are_told_of_again(project, small_weights, clips, capsys):
     told = []
     for _ in range(2):
         assert evaluate_here(small_weights) == 1
-        told.append(capsys.readouterr().err.splitlines()[-2:])
-    assert told[0] == told[1] and "broken.mp4: " in told[0][1]
+        told.append(capsys.readouterr().err.splitlines())
+    for lines, videos in zip(told, ("3 computed", "3 from the cache")):
+        error, counts, end = lines
+        assert error.startswith("error: ") and "broken.mp4: " in error
+        assert counts.startswith(f"4 videos: {videos}") and counts.endswith("1 failed")
+        assert end == "skipped 1 of 4 videos: see the errors above"
+    assert told[0][0] == told[1][0]
 
 
 def test_nothing_is_kept_and_nothing_is_read_without_a_cache(project, small_weights, caches):
@@ -603,8 +614,7 @@ def test_a_cache_that_cannot_be_written_is_one_warning(project, small_weights, c
     assert out == "out/exp.png\n" and results_of() == before
     (warning,) = [line for line in err.splitlines() if "warning" in line]
     assert warning == (
-        "warning: embeddings could not be kept for the next run: "
-        f"{project / 'cache'}: Not a directory"
+        f"warning: embeddings cannot be kept for later runs: {project / 'cache'}: Not a directory"
     )
 
 
@@ -683,4 +693,4 @@ def test_no_room_for_one_clip(project, small_weights, monkeypatch, capsys):
     assert evaluate_here(small_weights, "--batch-size", 4) == 1
     out, err = capsys.readouterr()
     assert out == "" and not Path("out").exists()
-    assert err.splitlines()[-1] == ("cpu has no room for one clip; nothing was written")
+    assert err.splitlines()[-1] == ("not enough memory on cpu for one clip; nothing was written")

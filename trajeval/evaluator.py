@@ -5,7 +5,7 @@ Start-up matters: what is heavy to import is imported once the inputs have been 
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from importlib import import_module
 from threading import Thread
@@ -28,13 +28,15 @@ def main(model_class, description: str, argv: list[str] | None = None) -> int:
 def run(model_class, args, prompts, trajectories) -> int:
     """From checked inputs to files on disk; returns the exit status. Raises UserError."""
     started, seconds = datetime.now(UTC), {}
-    with interrupted("nothing was written"):
+    with nothing_written():
         repeats = messages.of_repeats(args.trajectories_path, trajectories)
         tell_all(repeats, "repeated files", args.verbose)
         # What draws takes a second to import: beside the videos, which mostly run outside Python.
         with imported_meanwhile("trajeval.report"):
             with timed(seconds, "loading"):
-                cache = open_cache(args)
+                cache = Cache(args.cache_dir, int(args.cache_size * 1e9))
+                problem = cache.check()
+                tell_all(messages.of_cache(problem), "warnings")
                 model = model_class.from_arguments(args, cache)
                 tell_all(messages.of_model(model, args.verbose), "lines", verbose=True)
             with timed(seconds, "prompts"):
@@ -63,15 +65,9 @@ def run(model_class, args, prompts, trajectories) -> int:
         tell_all(messages.of_results(args, table, made, answers, seconds), "lines", verbose=True)
         answer(picture)
         cache.prune()
+        if not problem:  # else it was told at the start
+            tell_all(messages.of_cache(cache.problem), "warnings")
     return 1 if len(table.rows) < len(trajectories) else 0
-
-
-def open_cache(args) -> Cache:
-    """Where embeddings are kept; warns at once if they cannot be."""
-    cache = Cache(args.cache_dir, int(args.cache_size * 1e9))
-    if problem := cache.check():
-        tell(f"warning: embeddings cannot be kept for later runs: {problem}")
-    return cache
 
 
 def embed_prompts(args, model, prompts, cache):
@@ -94,11 +90,12 @@ def embed_videos(args, model, trajectories, cache) -> list:
     answers = []
     start, paths = time.monotonic(), [trajectory.path for trajectory in trajectories]
     with (
+        closing(embed_trajectories(model, paths, args.batch_size, cache)) as embedded,
         progress("embedding", len(paths), "videos") as advance,
         telling_few("errors", args.verbose) as tell_error,
         telling_few("warnings about videos", args.verbose) as tell_warning,
     ):
-        for path, found in zip(paths, embed_trajectories(model, paths, args.batch_size, cache)):
+        for path, found in zip(paths, embedded):
             answers.append(found)
             advance(1)
             if isinstance(found, Exception):
@@ -109,7 +106,7 @@ def embed_videos(args, model, trajectories, cache) -> list:
                 tell(messages.of_video(path, found))
     tell(messages.of_videos(answers, time.monotonic() - start))
     if all(isinstance(found, Exception) for found in answers):
-        raise UserError("none of the videos could be used; nothing was written", status=1)
+        raise UserError("none of the videos could be used", status=1)
     return answers
 
 
@@ -148,12 +145,17 @@ def imported_meanwhile(module: str) -> Iterator[None]:
 
 
 @contextmanager
-def interrupted(consequence: str) -> Iterator[None]:
-    """Says what an interrupt within the block means for the results."""
+def nothing_written() -> Iterator[None]:
+    """Says what an interrupt or a failure within the block means for the results."""
+    consequence = "nothing was written"
     try:
         yield
     except KeyboardInterrupt:
         raise KeyboardInterrupt(consequence) from None
+    except UserError as error:
+        if error.status == 1:
+            raise UserError(f"{error}; {consequence}", status=1) from None
+        raise
 
 
 @contextmanager

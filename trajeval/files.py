@@ -6,6 +6,7 @@ import stat
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO
 
@@ -33,7 +34,7 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
         raise
 
 
-def open_regular(path: str | Path) -> BinaryIO:
+def open_regular(path: str | Path) -> BufferedReader:
     """Opens a regular file for reading. Raises OSError for anything else: opening a pipe without a
     writer would block, and some devices never end."""
     return open(path, "rb", opener=_regular)
@@ -69,7 +70,7 @@ def check_unchanged(before: dict[str, dict[str, int] | None]) -> None:
             )
 
 
-def hash_file(file: BinaryIO, algorithm: str) -> str:
+def hash_file(file: BufferedReader, algorithm: str) -> str:
     """The hash ("sha256", "blake2b") of an open file's content in hexadecimal. Shows its progress
     if that takes more than a few seconds. Raises OSError, and ValueError for an unknown
     algorithm."""

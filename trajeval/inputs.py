@@ -130,7 +130,8 @@ def parse_lines(path: Path, lines: list[bytes]):
 def find_videos(entry: str, list_folder: Path) -> list[Path]:
     """The files that a line of a trajectory list means. Raises ValueError if there are none."""
     shown = printable(entry)
-    places = {Path(): "the current folder", list_folder: str(list_folder)}
+    places = {list_folder: str(list_folder), Path(): "the current folder"}
+    places = {Path(): places.pop(Path())} | places  # the current folder first
     if project := project_folder():
         places.setdefault(project, "the folder of the scripts")
     for folder in places:

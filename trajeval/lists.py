@@ -13,7 +13,7 @@ def write_lists(lists: dict[Path, list[str]]) -> None:
     """Writes the lines of each list to its path; all are written before the first replaces an old
     one. Raises UserError, with status 1."""
     contents = {path: "".join(f"{line}\n" for line in lines) for path, lines in lists.items()}
-    replace_files("", {path: content.encode() for path, content in contents.items()})
+    replace_files("", {str(path): content.encode() for path, content in contents.items()})
 
 
 def list_entry(video: str | Path, folder: str | Path) -> str:

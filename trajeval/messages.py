@@ -18,6 +18,10 @@ def of_repeats(list_path, trajectories) -> list[str]:
     return found
 
 
+def of_cache(problem: str | None) -> list[str]:
+    return [f"warning: embeddings cannot be kept for later runs: {problem}"] if problem else []
+
+
 def of_model(model, verbose: bool) -> list[str]:
     """The model's own warnings; with verbose, what it is and how it prepares frames."""
     found = [f"warning: {warning}" for warning in model.warnings]
@@ -74,5 +78,5 @@ def of_results(args, table, made, answers: list, seconds: dict[str, float]) -> l
     found += made.lines
     failed = sum(isinstance(answer, Exception) for answer in answers)
     if failed:
-        found.append(f"skipped {failed} of {plural(len(answers), 'video')}, see the errors above")
+        found.append(f"skipped {failed} of {plural(len(answers), 'video')}: see the errors above")
     return found

@@ -136,8 +136,9 @@ def _threads():
                 future.set_exception(error)
 
         threads[:] = [thread for thread in threads if thread.is_alive()]
-        threads.append(threading.Thread(target=work, daemon=True))
-        threads[-1].start()
+        thread = threading.Thread(target=work, daemon=True)
+        thread.start()  # which an interrupt may end, so that it cannot be joined
+        threads.append(thread)
         return future
 
     try:
