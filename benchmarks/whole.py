@@ -20,8 +20,8 @@ CHECKPOINT, DICTIONARY = DEMO["model_checkpoint_path"], DEMO["dict_path"]
 PROMPTS = DEMO["prompts_path"]
 SIZE = 224  # of real weights; the demo's are for 112
 
-# What people write today: every video whole, all videos in one batch. Its arguments are the weights,
-# the dictionary, the list of trajectories, the list of prompts and the picture.
+# What people write today: every video whole, all videos in one batch. Its arguments: the weights,
+# the dictionary, the list of trajectories, the list of prompts, the picture.
 PLAIN = """
 import os, resource, sys  # so that it fails instead of using up the machine's memory
 memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
