@@ -206,8 +206,12 @@ def resizing(network) -> Callable:
 
     def resize(frame):
         image = Image.fromarray(frame)
-        for step in scale:
-            image = step(image)
+        try:
+            for step in scale:
+                image = step(image)
+        except ValueError:  # a side would have no pixel
+            width, height = image.size
+            raise ValueError(f"{width}x{height} pixels are too narrow for this model") from None
         return np.asarray(image)
 
     return resize

@@ -29,6 +29,7 @@ from clip_loading import load_network
 from clip_names import weights_in, wrong_names
 from trajeval.cache import Cache, read_entry, write_entry
 from trajeval.terminal import UserError
+from trajeval.videos import VideoError
 from trajeval.weights import sha256
 
 evaluate = partial(runs.evaluate, "clip_evaluator.py")
@@ -128,6 +129,13 @@ def test_similarity_is_that_of_open_clip_by_hand(folders, tmp_path, name):
     ours = model.similarity(paths, PROMPTS)
     assert ours.dtype == np.float32 and np.ptp(ours) > 1e-3
     assert ours == pytest.approx(by_hand(folders[name], paths, PROMPTS, 5), abs=1e-5)
+
+
+def test_a_video_that_is_too_narrow(folders, tmp_path):
+    path = write_video(tmp_path / "line.mkv", counting_frames(3, 2, 600))
+    model = ClipModel.load(f"local-dir:{folders['padded']}", device="cpu", n_frames=2)
+    with pytest.raises(VideoError, match=r"line\.mkv: 600x2 pixels are too narrow for this model"):
+        model.similarity([path], PROMPTS)
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
