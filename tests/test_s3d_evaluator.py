@@ -169,7 +169,8 @@ def problems_of(*arguments):
 def test_sizes_that_are_not_taken(small_weights, size):
     path = small_weights / "weights.pth"
     (problem,) = problems_of("--model-checkpoint-path", path, "--size", size)
-    assert problem == f"--size {size or repr(size)}: takes an even number from 64 to 512"
+    shown = size or "''"
+    assert problem == f"--size {shown}: takes an even number from 64 to 512"
 
 
 @pytest.mark.parametrize(
