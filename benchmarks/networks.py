@@ -1,5 +1,5 @@
-"""The networks, against the same networks as they are written down: float32, eager, contiguous,
-one clip at a time on all cores. On a GPU, if there is one, against the same on that GPU."""
+"""The networks against their plain versions: float32, eager, contiguous, one clip at a time on all
+cores. On a GPU, if there is one, against the same on that GPU."""
 
 import copy
 import sys
@@ -149,7 +149,7 @@ def in_two_dimensions(network: nn.Module) -> nn.Module:
 
 
 class AllTokens(nn.Module):
-    """The transformer without its one saving: all tokens of the last block."""
+    """The transformer without its shortcut: the last block computes all tokens."""
 
     def __init__(self, transformer):
         super().__init__()
@@ -187,7 +187,7 @@ def viclip_rows(size: str, quick: bool) -> Iterator[Row]:
 
 
 def viclip(size: str, precision: str) -> ViCLIPModel:
-    """Made-up weights: their values change nothing about the time."""
+    """Made-up weights: their values do not affect the time."""
     model = ViCLIPModel(model_size=size, device="cpu", precision=precision)
     network = ViCLIP(size)
     for name, value in network.named_parameters():
@@ -197,7 +197,7 @@ def viclip(size: str, precision: str) -> ViCLIPModel:
     return model
 
 
-# --- what they share
+# --- shared
 
 
 def random_clip(n_frames: int) -> Clip:
@@ -215,18 +215,18 @@ def last(video: torch.Tensor) -> torch.Tensor:
 
 
 def embed(model, *clips) -> np.ndarray:
-    """As the evaluators do it, [B, D]."""
+    """The embeddings as evaluators compute them, [B, D]."""
     answers = embed_batch(model, [("", clip) for clip in clips])
     return np.stack([answer.embedding for answer in answers])
 
 
 def splits() -> list[tuple[int, int]]:
-    """Some ways to share the cores: one clip on all of them, each clip on one, and between."""
+    """Ways to share the cores: one clip on all of them, one on each, and in between."""
     return sorted({(n, n_cores() // n) for n in (1, 2, 4, n_cores()) if n <= n_cores()})
 
 
 def at_a_time(model, clip: Clip, batches: int, threads: int, batch_size: int = 1):
-    """A function that sends clips through a model as the evaluators do, and how many."""
+    """A function that embeds clips as evaluators do, and how many clips it embeds."""
     pool = threads_of(model, batches, threads)
     batch = [("", clip)] * batch_size
 
@@ -238,7 +238,7 @@ def at_a_time(model, clip: Clip, batches: int, threads: int, batch_size: int = 1
 
 
 def has_bfloat16() -> bool:
-    """Whether the processor multiplies bfloat16 itself."""
+    """Whether the processor has bfloat16 instructions."""
     flags = Path("/proc/cpuinfo")
     return flags.exists() and any(f in flags.read_text() for f in ("avx512_bf16", "amx_bf16"))
 

@@ -1,5 +1,5 @@
-"""Whole runs from the command line: against a plain script of the same job, again with what is
-kept, and how they grow with the number of trajectories."""
+"""Whole runs from the command line: against a plain script for the same job, with a filled cache,
+and how they scale with the number of trajectories."""
 
 import json
 import sys
@@ -20,10 +20,10 @@ CHECKPOINT, DICTIONARY = DEMO["model_checkpoint_path"], DEMO["dict_path"]
 PROMPTS = DEMO["prompts_path"]
 SIZE = 224  # of real weights; the demo's are for 112
 
-# What people write today: all of every video, all videos in one batch. It is given the weights, the
-# dictionary, the list of trajectories and the list of prompts.
+# What people write today: every video whole, all videos in one batch. Its arguments: the weights,
+# the dictionary, the list of trajectories, the list of prompts, the picture.
 PLAIN = """
-import os, resource, sys  # to end with a message, not with the machine's other processes
+import os, resource, sys  # so that it fails instead of using up the machine's memory
 memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 resource.setrlimit(resource.RLIMIT_AS, (memory * 9 // 10,) * 2)
 
@@ -86,12 +86,12 @@ def run_plain(folder: Path, listed: Path):
 
 
 def times(folder: Path) -> dict[str, float]:
-    """Where the time of the last run went, in seconds."""
+    """The seconds of each stage of the last run."""
     return json.loads((folder / "out/run/run.json").read_text(encoding="utf-8"))["seconds"]
 
 
 def overlap_rows(listed: Path, rounds: int) -> Iterator[Row]:
-    """Videos and network at the same time: the work of both is shared by the cores."""
+    """How well decoding and the network share the cores."""
     paths = listed.read_text().splitlines()
     model = S3DModel.load(ROOT / CHECKPOINT, ROOT / DICTIONARY, device="cpu", size=SIZE)
     (clip,) = read_clips(paths[:1], model.n_frames, model.resize, model.size)
@@ -129,7 +129,7 @@ def network_alone(model, clip, n: int) -> None:
 
 
 def kept_rows(folder: Path, listed: Path, rounds: int) -> Iterator[Row]:
-    """Again, with what the first run kept."""
+    """Runs with a filled cache."""
     more = folder / "more_prompts.txt"
     text = (ROOT / PROMPTS).read_text(encoding="utf-8")
     flat = [line for line in text.splitlines() if line and line[0] not in "#["]
@@ -159,7 +159,7 @@ def start_rows(rounds: int) -> Iterator[Row]:
 
 
 def growth_rows(folder: Path, n: int, each_of_n: float) -> Iterator[Row]:
-    """More trajectories than n: as fast for each, in the same memory."""
+    """More trajectories than n take the same time for each, and the same memory."""
     each = {n: each_of_n}  # seconds
     for more in (256, 1000):
         listed = make_trajectories(folder / "trajectories", more)

@@ -29,6 +29,7 @@ from clip_loading import load_network
 from clip_names import weights_in, wrong_names
 from trajeval.cache import Cache, read_entry, write_entry
 from trajeval.terminal import UserError
+from trajeval.videos import VideoError
 from trajeval.weights import sha256
 
 evaluate = partial(runs.evaluate, "clip_evaluator.py")
@@ -128,6 +129,13 @@ def test_similarity_is_that_of_open_clip_by_hand(folders, tmp_path, name):
     ours = model.similarity(paths, PROMPTS)
     assert ours.dtype == np.float32 and np.ptp(ours) > 1e-3
     assert ours == pytest.approx(by_hand(folders[name], paths, PROMPTS, 5), abs=1e-5)
+
+
+def test_a_video_that_is_too_narrow(folders, tmp_path):
+    path = write_video(tmp_path / "line.mkv", counting_frames(3, 2, 600))
+    model = ClipModel.load(f"local-dir:{folders['padded']}", device="cpu", n_frames=2)
+    with pytest.raises(VideoError, match=r"line\.mkv: 600x2 pixels are too narrow for this model"):
+        model.similarity([path], PROMPTS)
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
@@ -267,8 +275,9 @@ def test_files_replaced_between_hashing_and_loading(folders, tmp_path, monkeypat
 
     message = r"\.json changed while it was being loaded: run again"
     if kept:
-        model()
-        known = model()  # from the hashes of its files
+        _ = model().facts
+        known = model()
+        _ = known.facts  # from the hashes of its files
         replace()
         with pytest.raises(UserError, match=message):
             _ = known.loaded
@@ -278,13 +287,14 @@ def test_files_replaced_between_hashing_and_loading(folders, tmp_path, monkeypat
         open_clip, "create_model", lambda *a, **k: (create_model(*a, **k), replace())[0]
     )
     with pytest.raises(UserError, match=message):
-        model()
+        _ = model().facts
 
 
 @pytest.mark.parametrize("damage", ["weights", "preparation", "files"])
 def test_facts_of_another_form_are_found_again(folders, tmp_path, damage):
     cache = Cache(tmp_path)
     first = ClipModel(f"local-dir:{folders['clip']}", device="cpu", cache=cache)
+    _ = first.facts
     (path,) = tmp_path.glob("models/*/*.npz")
     entry = read_entry(str(path))
     for wrong in ([], {}, None, "x"):
@@ -299,7 +309,7 @@ def test_an_unreachable_hub_is_told_of_in_words(tmp_path):
         "import time; time.sleep = lambda _: None\n"
         "from clip_evaluator import ClipModel\n"
         "from trajeval.terminal import run_command\n"
-        "run_command(lambda: ClipModel(device='cpu'))"
+        "run_command(lambda: ClipModel(device='cpu').weights)"
     )
     environment = os.environ | {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path)}
     done = subprocess.run(

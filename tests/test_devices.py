@@ -100,7 +100,7 @@ def test_tf32_only_where_there_is_tf32(monkeypatch, device, capability):
 
 
 def test_types():
-    """TF32 rounds what is multiplied; what is stored is float32."""
+    """TF32 rounds the factors of products; what is stored is float32."""
     names = ("float32", "tf32", "bfloat16", "float16")
     types = [torch.float32, torch.float32, torch.bfloat16, torch.float16]
     assert [torch_type(name) for name in names] == types
@@ -137,13 +137,13 @@ def test_float32_on_a_cpu_is_left_as_it_is():
 
 
 @pytest.mark.parametrize(("cores", "expected"), [(1, (1, 1)), (2, (2, 1)), (4, (4, 1))])
-def test_no_core_is_left_idle_and_none_has_two_threads(monkeypatch, cores, expected):
+def test_every_core_has_one_thread(monkeypatch, cores, expected):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(cores), raising=False)
     assert split_work("cpu") == expected
 
 
 @pytest.mark.parametrize("cores", [6, 8, 64, 100])
-def test_memory_for_a_few_clips_at_a_time(monkeypatch, cores):
+def test_memory_bounds_the_clips_at_a_time(monkeypatch, cores):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(cores), raising=False)
     n_batches, n_threads = split_work("cpu")
     assert n_batches <= devices.MAX_CLIPS and cores / 2 < n_batches * n_threads <= cores

@@ -88,20 +88,20 @@ def embed(model, paths, cache=embedding.NO_CACHE, batch_size=None):
 
 
 def same(ours, others):
-    """Whether answers are equal, embeddings bit by bit."""
+    """Whether answers are equal, embeddings bit for bit."""
     return [(a.embedding.tobytes(), a._replace(embedding=None, kept=False)) for a in ours] == [
         (b.embedding.tobytes(), b._replace(embedding=None, kept=False)) for b in others
     ]
 
 
 def is_right(answers, paths):
-    """Whether the answers are those of the paths, in their order."""
+    """Whether these are the right answers for the paths, in their order."""
     colours = [expected(path) for path in paths]
     return np.allclose([answer.embedding for answer in answers], colours, rtol=1e-5)
 
 
 @pytest.mark.parametrize("batch_size", [None, 1, 2, 4, 100])
-def test_order_and_values_hold_for_every_batch_size(paths, batch_size):
+def test_order_and_values_are_right_at_every_batch_size(paths, batch_size):
     model = MeanColour()
     answers = embed(model, paths, batch_size=batch_size)
     assert [answer.length for answer in answers] == [6, 7, 8, 9, 10]
@@ -119,7 +119,7 @@ def test_videos_of_one_shape_share_a_batch(paths):
     assert sorted(model.batch_sizes) == [2, 3]
 
 
-def test_errors_stand_in_their_place(paths, tmp_path):
+def test_errors_keep_their_place(paths, tmp_path):
     write_video(tmp_path / "high.mp4", counting_frames(3, 40, 32))
     bad = paths[0].with_name("bad.mp4")
     listed = [bad, paths[0], tmp_path / "high.mp4", tmp_path / "none.mp4", paths[1]]
@@ -211,8 +211,8 @@ def split(request, monkeypatch):
 
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 7])
 @pytest.mark.usefixtures("split")
-def test_order_and_values_hold_for_several_batches_at_a_time(paths, tmp_path, batch_size):
-    """Also where the first ones take longest, and errors stand between."""
+def test_order_and_values_are_right_for_several_batches_at_a_time(paths, tmp_path, batch_size):
+    """Also where the first ones take longest and errors lie between."""
 
     class Slow(MeanColour):
         def embed_clips(self, frames):
@@ -248,7 +248,7 @@ def test_the_network_is_loaded_once(paths):
     assert model.loads == 1
 
 
-def test_the_setting_of_products_is_around_everything(paths, monkeypatch):
+def test_everything_is_computed_with_the_right_float32_products(paths, monkeypatch):
     """Prompts are always computed in float32."""
     within = []
 
@@ -288,13 +288,13 @@ def test_no_threads_are_left(paths, store):
     assert threading.active_count() <= before
 
 
-# What does not fit into memory.
+# Memory that runs out.
 
 ALLOCATOR = "DefaultCPUAllocator: can't allocate memory: you tried to allocate 3145728 bytes."
 
 
 class Small(MeanColour):
-    """Has no room for more than `room` clips."""
+    """Runs out of memory with more than `room` clips."""
 
     room, error = 2, torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
 
@@ -324,12 +324,12 @@ def test_batches_become_smaller_until_they_fit(paths, error):
     assert 1 in model.batch_sizes and 2 in model.batch_sizes
 
 
-def test_later_batches_are_as_small_as_what_fitted(paths, monkeypatch):
+def test_later_batches_are_no_larger_than_what_fitted(paths, monkeypatch):
     monkeypatch.setattr(embedding, "split_work", lambda _: (1, 1))
     model = Small()
     embed(model, paths * 8, batch_size=4)  # ten batches
     too_large = [size for size in model.batch_sizes if size > 2]
-    assert 1 <= len(too_large) <= 3  # those on their way when the first did not fit
+    assert 1 <= len(too_large) <= 3  # those already submitted when the first did not fit
     assert max(model.batch_sizes[-10:]) == 2
 
 
@@ -396,11 +396,11 @@ def test_other_errors_are_raised_as_they_are(paths):
     assert raised.value is error
 
 
-# What is kept from one run to the next.
+# The cache.
 
 
 class Untouched(MeanColour):
-    """Is not to be asked anything that takes its networks."""
+    """Fails if it is asked for anything that needs its networks."""
 
     @property
     def video_network(self):
@@ -531,12 +531,12 @@ def test_what_they_do_not_depend_on(paths, store, changed):
     assert embed_prompts(Untouched(**changed), ["a"], store)[0].tolist() == [[1, 0, 0]]
 
 
-def test_a_kind_of_device_has_its_own():
+def test_a_kind_of_device_has_its_own_entries():
     keys = [embedding.video_key(MeanColour(device=name)) for name in ("cpu", "cuda", "cuda:1")]
     assert keys[0] != keys[1] == keys[2]
 
 
-def test_a_video_is_known_by_its_content_alone(paths, store, tmp_path, monkeypatch):
+def test_a_video_is_identified_by_its_content_alone(paths, store, tmp_path, monkeypatch):
     embed(MeanColour(), paths, store)
     copy = tmp_path / "other name.bin"
     shutil.copy(paths[0], copy)
@@ -549,7 +549,7 @@ def test_a_video_is_known_by_its_content_alone(paths, store, tmp_path, monkeypat
     assert model.batch_sizes == [1]
 
 
-def test_a_half_that_is_kept(paths, store):
+def test_some_videos_are_kept(paths, store):
     embed(MeanColour(), paths[1::2], store)
     model = MeanColour()
     assert is_right(embed(model, paths, store, batch_size=4), paths)
@@ -585,7 +585,7 @@ def test_an_overflow_is_not_kept(paths, store):
 
 
 def test_a_video_that_changes_meanwhile_is_not_kept(paths, store, tmp_path, monkeypatch):
-    """It is looked at, then replaced, then decoded: its old content would have new frames."""
+    """Hashed, then replaced, then decoded: the old content's entry would have the new frames."""
     path, read_clips = tmp_path / "a.mp4", videos.read_clips
     shutil.copy(paths[0], path)
 
@@ -599,7 +599,7 @@ def test_a_video_that_changes_meanwhile_is_not_kept(paths, store, tmp_path, monk
     assert is_right(embed(MeanColour(), paths, store), paths)
 
 
-def test_a_video_that_goes_meanwhile(paths, store, tmp_path):
+def test_a_video_that_is_deleted_meanwhile(paths, store, tmp_path):
     class Removes(MeanColour):
         def embed_clips(self, frames):
             path.unlink()
@@ -614,7 +614,7 @@ def test_a_video_that_goes_meanwhile(paths, store, tmp_path):
 
 @pytest.mark.parametrize("done", [1, 3])
 @pytest.mark.usefixtures("split")
-def test_what_an_interrupted_run_did_is_kept(paths, store, done):
+def test_an_interrupted_run_keeps_its_results(paths, store, done):
     answers = embed_trajectories(MeanColour(), paths, 1, store)
     for _ in range(done):
         next(answers)
@@ -625,7 +625,7 @@ def test_what_an_interrupted_run_did_is_kept(paths, store, done):
     assert sum(model.batch_sizes) == 5 - done
 
 
-def test_what_a_failed_run_did_is_kept(paths, store, monkeypatch):
+def test_a_failed_run_keeps_its_results(paths, store, monkeypatch):
     class Fails(MeanColour):
         def embed_clips(self, frames):
             if len(self.batch_sizes) == 3:
@@ -668,7 +668,7 @@ def test_what_prompts_depend_on(store, changed, n_embedded):
     assert len(model.prompts) == n_embedded
 
 
-def test_prompts_are_told_apart_by_every_character(store):
+def test_every_character_of_a_prompt_counts(store):
     embed_prompts(MeanColour(), ["A ", "a", " a", "а"], store)  # the last is Cyrillic
     model = MeanColour()
     embed_prompts(model, ["A", "a"], store)

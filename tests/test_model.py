@@ -15,6 +15,7 @@ from make_videos import write_video
 from runs import ROOT, read_numbers
 
 from trajeval.cache import Cache
+from trajeval.evaluator import main
 from trajeval.model import Model
 from trajeval.terminal import UserError
 
@@ -46,7 +47,9 @@ def run(*arguments):
 
 def test_a_model_takes_one_file_of_at_most_80_lines(lists):
     shutil.copy(EXAMPLE, "colour_evaluator.py")
-    assert len(EXAMPLE.read_text().splitlines()) <= 80
+    code = EXAMPLE.read_text(encoding="utf-8")
+    assert len(code.splitlines()) <= 80
+    assert f"```python\n{code}```\n" in (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     for kept in (False, True):
         done = run("--n-frames", "4", "--sharpness", "2")
         assert (done.returncode, done.stdout) == (0, "evaluation_results/mine.png\n"), done.stderr
@@ -68,6 +71,20 @@ def test_its_own_options_are_checked_with_the_others(lists):
     assert "--n-frames 0: takes a whole number from 1 to 1024" in done.stderr
     help_text = run("--help").stdout
     assert "--sharpness N" in help_text and "(default: 4.0)" in " ".join(help_text.split())
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--precision", "tf32", "--precision tf32: cpu has no TF32, which NVIDIA GPUs have from"),
+        ("--device", "cuda:99", "--device cuda"),
+    ],
+)
+def test_what_this_machine_lacks_is_named_first(lists, capsys, option, value, message):
+    """Before weights are looked for, and so before they are downloaded."""
+    arguments = ["-t", "t.txt", "-p", "p.txt", "-e", "mine", "--device", "cpu", option, value]
+    assert main(Weights, "", arguments) == 2
+    assert message in capsys.readouterr().err
 
 
 def test_from_python(example, lists):

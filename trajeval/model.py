@@ -150,7 +150,8 @@ class Model(ABC):
 
     @classmethod
     def from_arguments(cls, args, cache: Cache) -> Self:
-        """The model that parsed options describe."""
+        """The model that parsed options describe. Raises UserError for a device or a precision that
+        this machine lacks, before anything is downloaded."""
         parameters = {
             name
             for base in cls.__mro__
@@ -158,7 +159,9 @@ class Model(ABC):
             for name in inspect.signature(base.__init__).parameters
         }
         settings = {name: value for name, value in vars(args).items() if name in parameters}
-        return cls(cache=cache, **settings)
+        model = cls(cache=cache, **settings)
+        _ = model.device, model.precision
+        return model
 
     def similarity(self, paths: list[str | Path], prompts: list[str]) -> "np.ndarray":
         """Cosine similarities of videos and prompts, float32 [N, P] in [-1, 1].
