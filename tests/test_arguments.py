@@ -143,6 +143,15 @@ def test_the_first_of_each_group(lists):
     assert [(t.group, str(t.path)) for t in trajectories] == [("x", "a.mp4"), ("y", "b.mp4")]
 
 
+def test_ignored_columns_are_named_with_v(lists, capsys):
+    write("t.csv", "path,task,group,fps\na.mp4,1,x,30\n")
+    table = [*lists, "-t", "t.csv"]
+    checked(*table)
+    assert capsys.readouterr().err == ""
+    checked(*table, "-v")
+    assert capsys.readouterr().err == "t.csv: columns ignored: task, fps\n"
+
+
 def test_each_option_stands_once_and_its_default_is_valid():
     options = [*shared_options(Shape), *Shape.options]
     flags = [flag for option in options for flag in option.flags.split(", ")]

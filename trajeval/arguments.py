@@ -12,7 +12,7 @@ from trajeval.cache import default_folder
 from trajeval.inputs import BASELINE, Prompt, Trajectory, read_prompts, read_trajectories
 from trajeval.options import BASELINE_SIMILARITIES, Option, shared_options
 from trajeval.results import check_destination, wrong_folder
-from trajeval.terminal import UserError, first_few, plural
+from trajeval.terminal import UserError, first_few, plural, tell_all
 
 
 class Parser(argparse.ArgumentParser):
@@ -95,9 +95,12 @@ def check_inputs(
         problems.append("-e NAME is missing: the name of the results")
     elif args.output_dir is not None:
         problems += check_destination(args.output_dir, args.experiment_id)
-    prompts, wrong_prompts = read_or_problems(args.prompts_path, read_prompts, "-p FILE: prompts")
+    notes: list[str] = []
+    prompts, wrong_prompts = read_or_problems(
+        args.prompts_path, read_prompts, notes, "-p FILE: prompts"
+    )
     trajectories, wrong_trajectories = read_or_problems(
-        args.trajectories_path, read_trajectories, "-t FILE: trajectories"
+        args.trajectories_path, read_trajectories, notes, "-t FILE: trajectories"
     )
     problems += check_groups(args, prompts, trajectories)
     n = len(problems) + len(wrong_prompts) + len(wrong_trajectories)
@@ -108,18 +111,20 @@ def check_inputs(
             *first_few(wrong_trajectories, "problems in the trajectory list", args.verbose),
             f"{plural(n, 'problem')} found; nothing was run",
         )
+    if args.verbose:
+        tell_all(notes, "notes", verbose=True)
     if args.max_per_group:
         trajectories = first_of_groups(trajectories, args.max_per_group)
     return args, prompts, trajectories
 
 
-def read_or_problems(list_path, read, what) -> tuple[list, list[str]]:
+def read_or_problems(list_path, read, notes, what) -> tuple[list, list[str]]:
     """The entries of a list, and what is wrong with it."""
     if list_path is None:
         flag, _, kind = what.partition(": ")
         return [], [f"{flag} is missing: the list of {kind}, one on each line"]
     try:
-        return read(list_path), []
+        return read(list_path, notes), []
     except UserError as error:
         return [], error.problems
 

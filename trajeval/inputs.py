@@ -2,15 +2,19 @@
 
 A list is a UTF-8 text file with one entry on each line. Blank lines and lines that begin with `#`
 are skipped; a byte-order mark and Windows line ends are accepted. A line `[name]` opens a group,
-and in a list with groups every entry belongs to one.
+and in a list with groups every entry belongs to one. A list whose name ends in `.csv` is a table,
+which `csv_lists.py` reads.
 """
 
+import errno
 import os
+import stat
 from collections.abc import Iterator
 from glob import has_magic, iglob
 from pathlib import Path
 from typing import NamedTuple
 
+from trajeval.csv_lists import Row, read_rows
 from trajeval.files import open_regular, project_folder
 from trajeval.terminal import UserError, printable
 
@@ -21,6 +25,7 @@ VIDEO_SUFFIXES = (
 )
 BASELINE = "baseline"  # the group of prompts that describe only what all trajectories share
 MAX_BYTES = 1 << 24  # of a list
+MAX_CSV_BYTES = 1 << 26  # of a table, which may have columns of all kinds
 
 
 class Prompt(NamedTuple):
@@ -30,45 +35,62 @@ class Prompt(NamedTuple):
 
 
 class Trajectory(NamedTuple):
+    """start, end: the part of the video, in seconds, None for its own. rating: how good it is: a
+    number, or one of csv_lists.RATINGS."""
+
     path: Path
     group: str | None
     line: int
+    start: float | None = None
+    end: float | None = None
+    rating: float | str | None = None
 
 
-def read_prompts(path: str | Path) -> list[Prompt]:
-    """The prompts of a list, in order. Raises UserError."""
-    prompts, problems = read_list(Path(path), "prompt")
+def read_prompts(path: str | Path, notes: list[str] | None = None) -> list[Prompt]:
+    """The prompts of a list, in order. notes: gets what is ignored. Raises UserError."""
+    rows, problems = read_list(Path(path), "prompt", notes)
     if problems:
         raise UserError(*problems)
-    return [Prompt(*prompt) for prompt in prompts]
+    return [Prompt(row.text, row.group, row.line) for row in rows]
 
 
-def read_trajectories(path: str | Path) -> list[Trajectory]:
-    """The trajectories of a list, in order. A line is a file, a folder (the videos in it, sorted)
+def read_trajectories(path: str | Path, notes: list[str] | None = None) -> list[Trajectory]:
+    """The trajectories of a list, in order. An entry is a file, a folder (the videos in it, sorted)
     or a glob pattern (the files that match, sorted), looked up in the current folder, then in the
-    list's own, then beside the scripts. Raises UserError, which names every entry that cannot be
-    found."""
-    entries, problems = read_list(Path(path), "trajectory")
+    list's own, then beside the scripts. notes: gets what is ignored. Raises UserError, which names
+    every entry that cannot be found."""
+    path = Path(path)
+    rows, problems = read_list(path, "trajectory", notes)
+    column = ": column path" if is_table(path) else ""
+    places = places_of(path.parent)
     trajectories = []
-    for text, group, line in entries:
+    for row in rows:
         try:
-            found = find_videos(text, Path(path).parent)
+            found = find_videos(row.text, places)
         except OSError as error:
-            problems.append(f"{path}:{line}: {error.strerror}: {printable(text)}")
+            problems.append(f"{path}:{row.line}{column}: {error.strerror}: {printable(row.text)}")
         except ValueError as error:
-            problems.append(f"{path}:{line}: {error}")
+            problems.append(f"{path}:{row.line}{column}: {error}")
         else:
-            trajectories += [Trajectory(video, group, line) for video in found]
+            part = row.start, row.end
+            trajectories += [
+                Trajectory(video, row.group, row.line, *part, row.rating) for video in found
+            ]
     if problems:
         raise UserError(*problems)
     return trajectories
 
 
-def read_list(path: Path, kind: str) -> tuple[list[tuple[str, str | None, int]], list[str]]:
-    """The entries of a list as (text, group, line), and what is wrong with it."""
+def is_table(path: Path) -> bool:
+    return path.suffix.lower() == ".csv"
+
+
+def read_list(path: Path, kind: str, notes: list[str] | None) -> tuple[list[Row], list[str]]:
+    """The entries of a list, and what is wrong with it."""
+    limit = MAX_CSV_BYTES if is_table(path) else MAX_BYTES
     try:
         with open_regular(path) as file:
-            data = file.read(MAX_BYTES + 1)
+            data = file.read(limit + 1)
     except FileNotFoundError:
         return [], [f"{path}: no such {kind} list"]
     except IsADirectoryError:
@@ -77,30 +99,40 @@ def read_list(path: Path, kind: str) -> tuple[list[tuple[str, str | None, int]],
         return [], [f"{path}: cannot be read: {error.strerror}"]
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         return [], [f"{path}: is UTF-16 text: save the list as UTF-8"]
-    if b"\0" in data or len(data) > MAX_BYTES:
+    if is_table(path):
+        if len(data) > limit:
+            return [], [f"{path}: is larger than {limit >> 20} MiB: split it"]
+        rows, problems, ignored = read_rows(path, data, kind)
+        if ignored and notes is not None:
+            notes.append(f"{path}: columns ignored: {printable(', '.join(ignored))}")
+        return rows, problems
+    if b"\0" in data or len(data) > limit:
         return [], [f"{path}: is not a text file with one {kind} on each line"]
+    return read_lines(path, data, kind)
 
-    entries, opened, problems = parse_lines(path, data.removeprefix(b"\xef\xbb\xbf").splitlines())
+
+def read_lines(path: Path, data: bytes, kind: str) -> tuple[list[Row], list[str]]:
+    """The entries of a text file, and what is wrong with it."""
+    rows, opened, problems = parse_lines(path, data.removeprefix(b"\xef\xbb\xbf").splitlines())
     if problems:
-        return entries, problems
-    if not entries:
+        return rows, problems
+    if not rows:
         return [], [f"{path}: has no {kind}: write one on each line"]
-    filled = {group for _, group, _ in entries}
+    filled = {row.group for row in rows}
     for name, number in opened.items():
         if name not in filled:
             problems.append(f"{path}:{number}: the group [{name}] is empty")
-    _, group, number = entries[0]
-    if opened and group is None:
+    if opened and rows[0].group is None:
         problems.append(
-            f"{path}:{number}: comes before the first group: in a list with groups every entry "
-            "belongs to one"
+            f"{path}:{rows[0].line}: comes before the first group: in a list with groups every "
+            "entry belongs to one"
         )
-    return entries, problems
+    return rows, problems
 
 
 def parse_lines(path: Path, lines: list[bytes]):
-    """The lines of a list -> its entries as (text, group, line), its groups with the line that
-    opens each, and what is wrong."""
+    """The lines of a list -> its entries, its groups with the line that opens each, and what is
+    wrong."""
     entries, problems = [], []
     group, opened = None, {}  # opened: group name -> its line
     for number, line in enumerate(lines, 1):
@@ -123,37 +155,56 @@ def parse_lines(path: Path, lines: list[bytes]):
                 )
             opened.setdefault(group, number)
         else:
-            entries.append((text, group, number))
+            entries.append(Row(text, group, number))
     return entries, opened, problems
 
 
-def find_videos(entry: str, list_folder: Path) -> list[Path]:
-    """The files that a line of a trajectory list means. Raises ValueError if there are none."""
-    shown = printable(entry)
+def places_of(list_folder: Path) -> dict[Path, str]:
+    """The folders where the entries of a list are looked up, and what they are called."""
     places = {list_folder: str(list_folder), Path(): "the current folder"}
     places = {Path(): places.pop(Path())} | places  # the current folder first
     if project := project_folder():
         places.setdefault(project, "the folder of the scripts")
+    return places
+
+
+def find_videos(entry: str, places: dict[Path, str]) -> list[Path]:
+    """The files that an entry of a trajectory list means. Raises ValueError if there are none."""
+    expanded = os.path.expanduser(entry)
     for folder in places:
-        path = folder / os.path.expanduser(entry)
-        if path.is_dir():
-            found = sorted(videos_in(path))
+        path = os.path.join(folder, expanded)
+        mode = mode_of(path)
+        if stat.S_ISREG(mode) and os.access(path, os.R_OK):
+            return [Path(path)]
+        if stat.S_ISDIR(mode):
+            found = sorted(videos_in(Path(path)))
             if not found:
-                raise ValueError(f"no videos in the folder {shown}")
+                raise ValueError(f"no videos in the folder {printable(entry)}")
         elif os.path.lexists(path):
-            check_file(path)
-            return [path]
+            check_file(Path(path))
+            return [Path(path)]
         else:
             matches = [folder / match for match in find_matches(entry, folder)]
             found = sorted(match for match in matches if not match.is_dir())
             if matches and not found:
-                raise ValueError(f"matches only folders, no files: {shown}")
+                raise ValueError(f"matches only folders, no files: {printable(entry)}")
         if found:
             for file in found:
                 check_regular(file)
             return found
     looked = " or ".join(dict.fromkeys(places.values()))
-    raise ValueError(f"no such file, folder or match: {shown} (searched in {looked})")
+    raise ValueError(f"no such file, folder or match: {printable(entry)} (searched in {looked})")
+
+
+def mode_of(path: str) -> int:
+    """What is at a path (see `stat`), 0 if nothing is. Raises OSError if it cannot be known. A list
+    may have 100,000 entries: pathlib takes several times as long."""
+    try:
+        return os.stat(path).st_mode
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            return 0
+        raise
 
 
 def check_file(path: Path) -> None:
@@ -177,9 +228,11 @@ def find_matches(pattern: str, folder: Path) -> Iterator[str]:
     """The paths that match a glob pattern, from a folder. `**` means this folder and all below it,
     each of them once, however many links lead to it."""
     pattern = os.path.expanduser(pattern)
+    if not has_magic(pattern):
+        return
     head, stars, rest = partition_recursive(pattern)
     if not stars:
-        yield from iglob(pattern, root_dir=folder) if has_magic(pattern) else ()
+        yield from iglob(pattern, root_dir=folder)
         return
     seen: set[tuple[int, int]] = set()
     for start in iglob(head, root_dir=folder) if head else ("",):
