@@ -25,7 +25,7 @@ from clip_loading import Loaded, files_of, load_network
 from clip_names import FOLDER, HUB, wrong_names
 from trajeval import readings
 from trajeval.evaluator import main
-from trajeval.files import check_unchanged
+from trajeval.files import check_unchanged, stamps
 from trajeval.model import Model
 from trajeval.options import Option, path
 from trajeval.terminal import UserError, answer
@@ -90,8 +90,8 @@ class ClipModel(Model):
     @cached_property
     def loaded(self) -> Loaded:
         loaded = load_network(self.model, self.pretrained)
-        if "facts" in vars(self) and self.hashes(loaded.path) != self.facts["files"]:
-            raise UserError(f"{loaded.path} changed while it was being loaded: run again")
+        if "facts" in vars(self):  # known from the files' hashes before
+            check_unchanged(self.stamps)
         return loaded
 
     @cached_property
@@ -107,15 +107,18 @@ class ClipModel(Model):
             "packages": {package: version(package) for package in self.packages},
         }
         facts = self.cache.get("models", key, FACTS)
-        if facts is None or self.hashes(facts["weights"]) != facts["files"]:
-            loaded = self.loaded
-            facts = {
-                "preparation": preparation_of(loaded.network),
-                "weights": str(loaded.path),
-                "files": self.hashes(loaded.path),
-            }
-            check_unchanged(loaded.stamps)
-            self.cache.put("models", key, facts)
+        if facts is not None:
+            self.stamps = stamps(facts["files"])
+            if self.hashes(facts["weights"]) == facts["files"]:
+                return facts
+        loaded = self.loaded
+        facts = {
+            "preparation": preparation_of(loaded.network),
+            "weights": str(loaded.path),
+            "files": self.hashes(loaded.path),
+        }
+        check_unchanged(loaded.stamps)
+        self.cache.put("models", key, facts)
         return facts
 
     def hashes(self, weights: str | Path) -> dict[str, str]:

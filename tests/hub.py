@@ -32,7 +32,7 @@ def serve(folder: Path):
         def answer(self):
             requests.append((self.command, self.path, self.headers.get("Range")))
             if api := re.fullmatch(r"/api/(.*)/(revision|tree)/.*", self.path):
-                return self.describe(folder / api[1], api[2])
+                return self.describe(folder / api[1].removeprefix("models/"), api[2])
             repository, _, name = (
                 self.path.lstrip("/").replace(COMMIT, "main").partition("/resolve/main/")
             )

@@ -275,8 +275,9 @@ def test_files_replaced_between_hashing_and_loading(folders, tmp_path, monkeypat
 
     message = r"\.json changed while it was being loaded: run again"
     if kept:
-        model()
-        known = model()  # from the hashes of its files
+        _ = model().facts
+        known = model()
+        _ = known.facts  # from the hashes of its files
         replace()
         with pytest.raises(UserError, match=message):
             _ = known.loaded
@@ -286,13 +287,14 @@ def test_files_replaced_between_hashing_and_loading(folders, tmp_path, monkeypat
         open_clip, "create_model", lambda *a, **k: (create_model(*a, **k), replace())[0]
     )
     with pytest.raises(UserError, match=message):
-        model()
+        _ = model().facts
 
 
 @pytest.mark.parametrize("damage", ["weights", "preparation", "files"])
 def test_facts_of_another_form_are_found_again(folders, tmp_path, damage):
     cache = Cache(tmp_path)
     first = ClipModel(f"local-dir:{folders['clip']}", device="cpu", cache=cache)
+    _ = first.facts
     (path,) = tmp_path.glob("models/*/*.npz")
     entry = read_entry(str(path))
     for wrong in ([], {}, None, "x"):
@@ -307,7 +309,7 @@ def test_an_unreachable_hub_is_told_of_in_words(tmp_path):
         "import time; time.sleep = lambda _: None\n"
         "from clip_evaluator import ClipModel\n"
         "from trajeval.terminal import run_command\n"
-        "run_command(lambda: ClipModel(device='cpu'))"
+        "run_command(lambda: ClipModel(device='cpu').weights)"
     )
     environment = os.environ | {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path)}
     done = subprocess.run(

@@ -97,7 +97,8 @@ def test_a_run_leaves_the_heatmap_and_its_numbers(project, small_weights, clips)
     content = hashlib.blake2b((clips / "long.mp4").read_bytes()).hexdigest()
     assert run["trajectories"][0] == {
         **{"path": str(clips / "long.mp4"), "group": None, "content": content},
-        **{"length": 70, "width": 96, "height": 64, "frames": [0, 35], "warning": None},
+        **{"length": 70, "width": 96, "height": 64, "fps": 25.0},
+        **{"frames": [0, 35], "warning": None},
     }
     assert run["versions"]["torch"] and run["seconds"]["videos"] > 0
     assert done.stderr.splitlines()[-1].startswith("3 videos: 3 computed (")

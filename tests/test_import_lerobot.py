@@ -423,7 +423,7 @@ def test_nothing_is_fetched_for_a_wrong_command_line_or_wrong_tasks(capsys, monk
         *(
             (
                 ["set", "-o", "out", "--episodes", text],
-                [f"--episodes {text}: takes FIRST:END, such"],
+                [f"--episodes {text or repr(text)}: takes FIRST:END, such"],
             )
             for text in ("", ":", "a", "1,2", "0:1:2", "1.5", "0:٣", " 1", "-1", "1" * 12)
         ),

@@ -47,7 +47,9 @@ def run(*arguments):
 
 def test_a_model_takes_one_file_of_at_most_80_lines(lists):
     shutil.copy(EXAMPLE, "colour_evaluator.py")
-    assert len(EXAMPLE.read_text().splitlines()) <= 80
+    code = EXAMPLE.read_text(encoding="utf-8")
+    assert len(code.splitlines()) <= 80
+    assert f"```python\n{code}```\n" in (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     for kept in (False, True):
         done = run("--n-frames", "4", "--sharpness", "2")
         assert (done.returncode, done.stdout) == (0, "evaluation_results/mine.png\n"), done.stderr

@@ -21,7 +21,7 @@ from make_videos import (
     write_video,
 )
 
-from trajeval import packets, videos
+from trajeval import containers, frames, packets, videos
 from trajeval.videos import VideoError, read_clip, sample_indices
 
 LENGTH = 60
@@ -156,8 +156,8 @@ def test_any_choice_of_frames_is_exact(kinds, name, wanted):
         return
     with contextlib.suppress(packets.Untrusted):
         numbered = packets.decode_wanted(str(path), listing, wanted, never)
-        frames, _ = videos._collect(str(path), numbered, wanted, whole, 0)
-        assert np.array_equal(frames, everything[wanted])
+        found, _ = frames.collect(str(path), numbered, wanted, whole, 0)
+        assert np.array_equal(found, everything[wanted])
 
 
 @pytest.mark.parametrize("length", [1, 2, 3, 31, 33])
@@ -368,7 +368,7 @@ def test_a_file_without_read_permission(clip_path, monkeypatch):
     def refuse(path):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(packets, "open_regular", refuse)
+    monkeypatch.setattr(containers, "open_regular", refuse)
     with pytest.raises(VideoError, match="Permission denied; check its permissions"):
         read_clip(clip_path, 4)
 
@@ -390,7 +390,7 @@ def test_a_playlist_is_refused_before_ffmpeg_opens_its_files(tmp_path):
     with pytest.raises(VideoError, match="is a playlist"):
         read_clip(path, 4)
     with pytest.raises(VideoError, match="not a video that FFmpeg can read"):
-        packets.open_video(str(path)).__enter__()
+        containers.open_video(str(path)).__enter__()
 
 
 def test_a_percent_sign_in_a_name_is_not_a_pattern(tmp_path):

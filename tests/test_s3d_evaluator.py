@@ -169,7 +169,8 @@ def problems_of(*arguments):
 def test_sizes_that_are_not_taken(small_weights, size):
     path = small_weights / "weights.pth"
     (problem,) = problems_of("--model-checkpoint-path", path, "--size", size)
-    assert problem == f"--size {size}: takes an even number from 64 to 512"
+    shown = size or "''"
+    assert problem == f"--size {shown}: takes an even number from 64 to 512"
 
 
 @pytest.mark.parametrize(
@@ -194,7 +195,7 @@ def test_demo_weights_by_path_have_their_own_size():
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        ("", "--model-checkpoint-path : takes a path"),
+        ("", "--model-checkpoint-path '': takes a path"),
         ("/", "/ is a folder, not a file."),
         (".", ". is a folder, not a file."),
     ],
@@ -231,7 +232,7 @@ def test_the_text_network_is_kept(small_weights, tmp_path):
 @pytest.mark.parametrize("path", ["", "/", ".."])
 def test_paths_that_name_no_file(path):
     with pytest.raises(UserError, match="is a folder, not a file"):
-        S3DModel(path, device="cpu")
+        _ = S3DModel(path, device="cpu").weights
 
 
 @pytest.mark.parametrize("name", ["weights.pth", "s3d_dict.npy"])

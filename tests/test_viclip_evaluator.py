@@ -64,6 +64,7 @@ def test_order_and_batch_size_change_nothing(project, viclip_weights):
 def test_weights_replaced_between_hashing_and_loading(viclip_weights, tmp_path):
     path = shutil.copy(viclip_weights, tmp_path / "w.pth")
     model = ViCLIPModel(path, "b", device="cpu")
+    _ = model.weights
     os.utime(path)  # as a training job that writes the same file again
     with pytest.raises(UserError, match=r"w\.pth changed while it was being loaded: run again"):
         _ = model.network

@@ -11,40 +11,26 @@ from typing import NamedTuple
 import av
 import numpy as np
 
-from trajeval.files import open_regular
-from trajeval.terminal import UserError
+from trajeval.containers import (
+    Damaged,
+    VideoError,
+    check_file,
+    ends_early,
+    lacks_frames,
+    open_video,
+    read_packets,
+)
 
 # Each packet has its frame's presentation time (AVI: only without reordered frames) ...
 TIMED_CONTAINERS = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi"}
 # ... and holds one frame, and keyframes need nothing before them.
 FRAME_PER_PACKET = {"h264", "hevc", "vp8", "vp9", "av1", "libdav1d", "mpeg4", "mjpeg"}
 MPEG4_EMPTY_FRAME = 16  # bytes; a smaller packet may repeat the last frame, and gives none
-TEXT_ART = {"ansi", "bintext", "idf", "xbin"}  # FFmpeg renders .txt files as pictures
-PLAYLISTS = (b"#EXTM3U", b"ffconcat version")
-# Playlists open other files, or wait for ever for more of them.
-FORMATS = av.formats_available - {"concat", "dash", "hls", "imf", "rtsp", "sdp"}
-ATTACHED_PICTURE = av.stream.Disposition.attached_pic  # an audio file's cover
 NO_PTS = np.iinfo(np.int64).min
-
-
-class VideoError(UserError):
-    """A video that cannot be used; the message names the file."""
-
-
-class Damaged(Exception):
-    """The rest of the file is unreadable; says why. pts: of the first bad frame, if known."""
-
-    def __init__(self, reason, pts=None):
-        super().__init__(reason)
-        self.pts = pts
 
 
 class Untrusted(Exception):
     """The packets did not give the frames that the listing promised."""
-
-
-class Stopped(Exception):
-    """Nobody waits for this video any more."""
 
 
 class Listing(NamedTuple):
@@ -78,7 +64,7 @@ def list_packets(path, stopped):
         plain = codec in FRAME_PER_PACKET and container.format.name in TIMED_CONTAINERS
         plain &= container.format.name != "avi" or not stream.codec_context.has_b_frames
         try:
-            for packet in _packets(container, stream, stopped):
+            for packet in read_packets(container, stream, stopped):
                 if packet is None:
                     continue
                 if packet.has_sidedata("encryption_info"):
@@ -87,14 +73,14 @@ def list_packets(path, stopped):
                 pts, duration = NO_PTS if packet.pts is None else packet.pts, packet.duration or 0
                 rows.append((pts, duration, packet.is_keyframe, shown, packet.is_discard))
                 plain &= codec != "mpeg4" or packet.size > MPEG4_EMPTY_FRAME
-            if _ends_early(head, path, container, stream):
+            if ends_early(head, path, container, stream):
                 damage = "it ends early"
         except Damaged as error:
             damage = str(error)
         table = np.array(rows, np.int64).reshape(-1, 5)
         pts, key, shown, discarded = table[:, 0], *table[:, 2:].T.astype(bool)
         is_mp4 = container.format.name.startswith("mov")
-        if is_mp4 and not damage and _lacks_frames(path, table[~discarded], stream):
+        if is_mp4 and not damage and lacks_frames(path, table[~discarded], stream):
             damage = "its index is incomplete"
         claimed = stream.frames
         fps = float(stream.average_rate) if stream.average_rate else None
@@ -102,121 +88,6 @@ def list_packets(path, stopped):
     order = order[np.argsort(pts[order], kind="stable")]
     exact = plain and not discarded.any() and _is_orderly(pts, key, order)
     return Listing(pts, key, order, exact, claimed, fps, damage)
-
-
-def check_file(path):
-    """The first 1024 bytes of a file. Raises VideoError for what should not reach FFmpeg."""
-    try:
-        with open_regular(path) as file:
-            head = file.read(1024)
-    except IsADirectoryError:
-        raise VideoError(f"{path}: is a folder; name a video file in it") from None
-    except PermissionError as error:
-        raise VideoError(f"{path}: {error.strerror}; check its permissions") from None
-    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
-        raise VideoError(f"{path}: {getattr(error, 'strerror', error)}; check the path") from None
-    if not head:
-        raise VideoError(f"{path}: is empty (0 bytes); record or download it again")
-    text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
-    if text.startswith(PLAYLISTS) or (text.startswith(b"<") and b"<MPD" in text):
-        raise VideoError(f"{path}: is a playlist, not a video; list the files it names")
-    return head
-
-
-@contextlib.contextmanager
-def open_video(path, **options):
-    """Opens a file; yields its container and its video stream. Raises VideoError."""
-    options |= {
-        "protocol_whitelist": "file",
-        "format_whitelist": ",".join(FORMATS),
-        "pattern_type": "none",  # "%03d.png" is one file
-    }
-    try:
-        # "file:" because a name with a colon would be taken for a URL.
-        container = av.open("file:" + path, options=options, metadata_errors="replace")
-    except av.FFmpegError as error:
-        raise VideoError(
-            f"{path}: is not a video that FFmpeg can read ({error.strerror}); check the file"
-        ) from None
-    with container:
-        streams = [s for s in container.streams.video if not s.disposition & ATTACHED_PICTURE]
-        if not streams:
-            raise VideoError(f"{path}: has no video stream; check that it is the right file")
-        stream = streams[0]
-        if stream.codec_context is None:
-            raise VideoError(f"{path}: FFmpeg has no decoder for it; convert it to H.264")
-        if stream.codec_context.name in TEXT_ART:
-            raise VideoError(f"{path}: is a text file, not a video; check the path")
-        stream.codec_context.thread_count = 1  # with more, damaged frames lose their flags
-        yield container, stream
-
-
-def _packets(container, stream, stopped):
-    """Yields the stream's packets, then None to flush the decoder; then raises Damaged unless the
-    file really ended there."""
-    damage = None
-    try:
-        for packet in container.demux(stream):
-            if stopped():
-                raise Stopped
-            if packet.is_corrupt:
-                damage = "a part of it is missing"
-                break
-            if packet.size:
-                yield packet
-    except av.FFmpegError as error:
-        damage = error.strerror
-    yield None
-    if damage:
-        raise Damaged(damage)
-
-
-def _ends_early(head, path, container, stream):
-    """Whether a file is shorter than its header or index says; FFmpeg ignores that in AVI and
-    Matroska, and in MP4 if the cut is between two packets. A GIF has an end mark."""
-    if container.format.name.startswith("mov"):
-        return any(entry.pos + entry.size > container.size for entry in stream.index_entries)
-    if container.format.name == "gif":
-        with open(path, "rb") as file:
-            file.seek(-1, 2)
-            return file.read() != b"\x3b"
-    if head.startswith(b"RIFF"):
-        stated = int.from_bytes(head[4:8], "little")
-        return 8 + stated > container.size and stated != 0xFFFFFFFF
-    if head.startswith(b"\x1a\x45\xdf\xa3"):
-        try:
-            start, length, _ = _ebml_number(head, 4)
-            segment, length, unknown = _ebml_number(head, start + length + 4)
-        except IndexError:  # a header longer than what was read
-            return False
-        return not unknown and segment + length > container.size
-    return False
-
-
-def _ebml_number(data, at):
-    """-> where the number at `at` ends, its value, whether that means "unknown" (all ones). It has
-    one byte more than the first byte has leading zeros (RFC 8794, 4)."""
-    width = 9 - data[at].bit_length()
-    value = int.from_bytes(data[at : at + width], "big") - (1 << 7 * width)
-    return at + width, value, value == (1 << 7 * width) - 1
-
-
-def _lacks_frames(path, rows, stream):
-    """Whether an MP4 has fewer frames than it claims, and an edit list does not explain it.
-    rows: int64 [P, 5], as in list_packets, without discarded packets."""
-    claimed, duration, rate = stream.frames, stream.duration, stream.average_rate
-    if not 0 < len(rows) < claimed:
-        return False
-    with open_video(path, ignore_editlist="1") as (_, uncut):
-        full, listed = uncut.duration, len(uncut.index_entries)
-    if not (duration and full and rate) or listed < claimed:
-        return True
-    frame = 1 / (rate * stream.time_base)
-    if full < 0.95 * claimed * frame:  # the times of the frames do not add up
-        return True
-    span = (rows[:, 0] + rows[:, 1]).max() - rows[:, 0].min()
-    lost = duration - span > 1.5 * span / len(rows)  # an edit may begin or end within a frame
-    return bool(lost or (duration > full - frame / 2 and len(rows) < claimed - 1))
 
 
 def _is_orderly(pts, key, order):
@@ -268,7 +139,7 @@ def decode_wanted(path, listing, wanted, stopped):
 
 def _listed_packets(container, stream, listing, stopped):
     """Yields (p, packet) for every packet. Raises Untrusted if they are not those listed."""
-    for p, packet in enumerate(_packets(container, stream, stopped)):
+    for p, packet in enumerate(read_packets(container, stream, stopped)):
         if p == len(listing.pts):
             return
         if packet is None or packet.pts != listing.pts[p]:
@@ -334,7 +205,7 @@ def decode_all(path, listing, stopped):
     """Yields (i, frame) for every frame from the first keyframe on; raises Damaged at damage."""
     first = int(np.argmax(listing.key)) if len(listing.key) else 0
     with open_video(path) as (container, stream):
-        packets = itertools.islice(_packets(container, stream, stopped), first, None)
+        packets = itertools.islice(read_packets(container, stream, stopped), first, None)
         frames = (f for packet in packets for f in decode(stream.codec_context, packet))
         yield from enumerate(frames)
 

@@ -58,6 +58,7 @@ def describe_clip(found) -> dict:
         "length": found.length,
         "width": found.size[0],
         "height": found.size[1],
+        "fps": found.fps,
         "frames": found.indices,
         "warning": found.warning,
     }

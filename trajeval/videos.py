@@ -15,14 +15,12 @@ import threading
 from concurrent.futures import Future, as_completed
 from typing import NamedTuple
 
-import av
 import numpy as np
-from av.sidedata.sidedata import SideDataContainer, Type
-from av.video.reformatter import VideoReformatter
 
 from trajeval import packets
+from trajeval.containers import Damaged, Stopped, VideoError, changed, check_file, open_video
 from trajeval.devices import n_cores
-from trajeval.packets import VideoError
+from trajeval.frames import collect
 
 RESIZES = ("crop", "stretch")
 MAX_WORKERS = 8
@@ -85,12 +83,12 @@ def read_clips(paths, n_frames, resize="crop", size=224, workers=None):
     _check_arguments(n_frames, resize, size)
     workers = workers or _most_workers()
     at_once = min(workers, operator.length_hint(paths, workers))
-    n_parts = max(1, _most_workers() // max(1, at_once))
+    n_threads = max(1, _most_workers() // max(1, at_once))
     pending = collections.deque()  # of (Future, bytes)
 
     def read(path, stopped):
         try:
-            return _read(path, n_frames, resize, size, n_parts, stopped)
+            return _read(path, n_frames, resize, size, n_threads, stopped)
         except VideoError as error:
             return VideoError(*error.problems)  # without the traceback, which holds frames
 
@@ -153,19 +151,19 @@ def _frame_bytes(path):
     """The size of a video's frames in RGB; 0 if it cannot be read."""
     path = os.fsdecode(path)
     try:
-        packets.check_file(path)
-        with packets.open_video(path) as (_, stream):
+        check_file(path)
+        with open_video(path) as (_, stream):
             return stream.width * stream.height * 3
     except Exception:  # reading it will say what is wrong
         return 0
 
 
-def _read(path, n_frames, resize, size, n_parts, stopped):
+def _read(path, n_frames, resize, size, n_threads, stopped):
     """The Clip of a video. Whatever goes wrong with it is a VideoError."""
     path = os.fsdecode(path)
     try:
-        return _clip(path, n_frames, resize, size, n_parts, stopped)
-    except (VideoError, packets.Stopped):
+        return _clip(path, n_frames, resize, size, n_threads, stopped)
+    except (VideoError, Stopped):
         raise
     except MemoryError:
         raise VideoError(f"{path}: too large for the memory; scale it down") from None
@@ -174,13 +172,13 @@ def _read(path, n_frames, resize, size, n_parts, stopped):
         raise VideoError(f"{path}: {problem}; convert it to H.264 in an MP4 file") from error
 
 
-def _clip(path, n_frames, resize, size, n_parts, stopped):
+def _clip(path, n_frames, resize, size, n_threads, stopped):
     listing = packets.list_packets(path, stopped)
     length, damage, found = len(listing.order), listing.damage, None
     if listing.exact:
         indices = sample_indices(length, n_frames)
         with contextlib.suppress(packets.Untrusted):
-            found = _read_parts(path, listing, indices, n_parts, resize, size, stopped)
+            found = _read_in_threads(path, listing, indices, n_threads, resize, size, stopped)
     if found is None:
         length, damage = packets.count_frames(path, listing, stopped)
         if listing.exact and length < len(listing.order):
@@ -192,9 +190,9 @@ def _clip(path, n_frames, resize, size, n_parts, stopped):
         indices = sample_indices(length, n_frames)
         numbered = packets.decode_all(path, listing, stopped)
         try:
-            found = _collect(path, numbered, indices, resize, size)
-        except packets.Damaged:
-            raise _changed(path) from None
+            found = collect(path, numbered, indices, resize, size)
+        except Damaged:
+            raise changed(path) from None
     frames, upright = found
     warning = None
     if damage:
@@ -206,7 +204,7 @@ def _clip(path, n_frames, resize, size, n_parts, stopped):
     return Clip(frames, indices, length, listing.fps, upright, warning)
 
 
-def _read_parts(path, listing, indices, n_parts, resize, size, stopped):
+def _read_in_threads(path, listing, indices, n_threads, resize, size, stopped):
     """The frames at indices, [T, ...], decoded group by group, and the video's upright size.
 
     Parts of the indices are decoded in parallel: parts that take about as many packets, divided
@@ -217,14 +215,14 @@ def _read_parts(path, listing, indices, n_parts, resize, size, stopped):
     first = np.unique(starts, return_index=True)[1]  # [groups], where each begins in indices
     n_packets = np.maximum.reduceat(ends, first) - starts[first] + 1
     middle = np.cumsum(n_packets) - n_packets / 2
-    cuts = first[1:][np.diff(middle * n_parts // n_packets.sum()) > 0]
+    cuts = first[1:][np.diff(middle * n_threads // n_packets.sum()) > 0]
 
     with _threads() as (start, failed):
 
         def read(part):
             wanted = np.unique(part)
             numbered = packets.decode_wanted(path, listing, wanted, lambda: stopped() or failed())
-            return _collect(path, numbered, part, resize, size)
+            return collect(path, numbered, part, resize, size)
 
         if len(cuts) == 0:
             return read(indices)
@@ -235,97 +233,3 @@ def _read_parts(path, listing, indices, n_parts, resize, size, stopped):
     if len({part.shape[1:] for part in parts}) > 1:
         raise packets.Untrusted  # the size changes within the video: all take the first frame's
     return np.concatenate(parts), sizes[0]
-
-
-def _collect(path, numbered, indices, resize, size):
-    """Converts the frames at indices out of (i, frame) pairs.
-
-    -> [T, ...], uint8 [T, H, W, 3] unless a function resizes; (width, height) of the upright video
-    """
-    reformatter, missing, frames = VideoReformatter(), set(indices.tolist()), None
-    for i, frame in numbered:
-        if i not in missing:
-            continue
-        try:
-            pixels, upright = _upright(frame, resize, size, reformatter)
-            scaled = _resized(path, pixels, resize)
-            if frames is None:
-                frames = np.empty((len(indices), *scaled.shape), scaled.dtype)
-                video_size = upright
-            elif scaled.shape != frames.shape[1:]:  # the size changes within the video
-                frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
-                pixels = _scaled(frame, *video_size, reformatter)
-                scaled = _resized(path, pixels, resize)
-        except av.FFmpegError as error:
-            raise VideoError(
-                f"{path}: its {frame.format.name} pixels cannot be converted to RGB "
-                f"({error.strerror}); convert it to H.264"
-            ) from None
-        frames[indices == i] = scaled
-        missing.remove(i)
-        if not missing:
-            return frames, video_size
-    raise _changed(path)
-
-
-def _changed(path):
-    return VideoError(f"{path}: changed while it was being read; run again")
-
-
-def _upright(frame, resize, size, reformatter):
-    """One frame as uint8 [H, W, 3], scaled unless a function does that, and upright, and the
-    upright (width, height) before."""
-    width, height = frame.width, frame.height
-    if resize == "crop":
-        scale = size / min(width, height)
-        pixels = _scaled(frame, round(width * scale), round(height * scale), reformatter)
-    elif resize == "stretch":
-        pixels = _scaled(frame, size, size, reformatter)
-    else:
-        pixels = _scaled(frame, width, height, reformatter)
-    # The display matrix [a b; c d] maps (x, y) to (ax + cy, bx + dy): flips and quarter turns.
-    matrix = _side_data(frame).get("DISPLAYMATRIX")
-    if matrix is not None:
-        (a, b), (c, d) = np.frombuffer(bytes(matrix), np.int32).reshape(3, 3)[:2, :2].tolist()
-        if abs(b) > abs(a):
-            pixels, (width, height) = pixels.swapaxes(0, 1), (height, width)
-            a, d = c, b
-        pixels = pixels[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]
-    if resize == "crop":
-        top, left = ((n - size) // 2 for n in pixels.shape[:2])
-        pixels = pixels[top : top + size, left : left + size]
-    return pixels, (width, height)
-
-
-def _side_data(frame):
-    """What a decoder says of a frame. frame.side_data would make the frame part of a reference
-    cycle, and so hold its memory until Python looks for cycles."""
-    try:
-        return SideDataContainer(frame)
-    except ValueError:  # of a type that PyAV has no name for, such as EXIF
-        graph = av.filter.Graph()
-        source = graph.add_buffer(
-            width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base
-        )
-        unknown = set(range(64)).difference(kind.value for kind in Type)
-        deletions = [graph.add("sidedata", f"mode=delete:type={kind}") for kind in unknown]
-        graph.link_nodes(source, *deletions, graph.add("buffersink")).configure()
-        graph.push(frame)
-        return SideDataContainer(graph.pull())
-
-
-def _resized(path, pixels, resize):
-    """What a function makes of a frame; the frame itself if there is none."""
-    if not callable(resize):
-        return pixels
-    try:
-        return np.asarray(resize(np.ascontiguousarray(pixels)))
-    except ValueError as error:
-        height, width = pixels.shape[:2]
-        raise VideoError(f"{path}: {error} (its frames are {width}x{height})") from None
-
-
-def _scaled(frame, width, height, reformatter):
-    """uint8 [height, width, 3]"""
-    rgb = reformatter.reformat(frame, width, height, "rgb24", interpolation="BICUBIC", threads=1)
-    return rgb.to_ndarray()
