@@ -125,12 +125,12 @@ def compare(args, trajectories, answers, prompts, texts):
     import numpy as np
 
     from trajeval.similarity import table_of
-    from trajeval.table import Entry
+    from trajeval.table import Entry, entry_of
 
     usable = [(t, a) for t, a in zip(trajectories, answers) if not isinstance(a, Exception)]
     videos = np.stack([found.embedding for _, found in usable])
-    rows = [Entry(trajectory.path.as_posix(), trajectory.group) for trajectory, _ in usable]
-    columns = [Entry(prompt.text, prompt.group) for prompt in prompts]
+    rows = [Entry(trajectory.path.as_posix(), trajectory.groups) for trajectory, _ in usable]
+    columns = [entry_of(prompt.text, prompt.group) for prompt in prompts]
     table = table_of(
         *(videos, texts, rows, columns),
         similarity=args.similarity,

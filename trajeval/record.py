@@ -31,7 +31,11 @@ def record_of(
         ],
         "columns": [{"prompt": column.name, "group": column.group} for column in table.columns],
         "trajectories": [
-            {"path": trajectory.path.as_posix(), "group": trajectory.group, **describe_clip(found)}
+            {
+                "path": trajectory.path.as_posix(),
+                "groups": trajectory.groups,
+                **describe_clip(found),
+            }
             for trajectory, found in zip(trajectories, answers)
         ],
         "seconds": seconds,
