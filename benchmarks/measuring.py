@@ -36,7 +36,7 @@ def compared(what, ours: float, baseline: float, aim: float | None = None, unit=
 
 
 def limited(what, ours: float, limit: float, unit="s", baseline="") -> Row:
-    """A row of a figure that shall not be above a limit."""
+    """A row of a value that must not exceed a limit."""
     return Row(what, f"{ours:.3g} {unit}", baseline, None, f"<= {limit:g} {unit}", ours <= limit)
 
 

@@ -71,7 +71,7 @@ def project(tmp_path, in_empty_folder):
 
 @pytest.fixture(scope="session")
 def golden_dict(tmp_path_factory):
-    """Path of the dictionary behind the golden figures."""
+    """Path of the dictionary behind the golden values."""
     path = tmp_path_factory.mktemp("golden") / "s3d_dict.npy"
     np.save(path, recipe.dictionary(recipe.S3D_FACTS["words"]))
     return path

@@ -1,4 +1,4 @@
-"""Made-up weights, clips and dictionary behind the golden figures, each a function of its name
+"""Made-up weights, clips and dictionary behind the golden values, each a function of its name
 or seed, so that what the reference implementation answered for them can be compared."""
 
 import json
