@@ -6,17 +6,31 @@ and in a list with groups every entry belongs to one.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from glob import has_magic, iglob
 from pathlib import Path
 from typing import NamedTuple
 
 from trajeval.files import open_regular, project_folder
+from trajeval.sources import Source, fragment, frames_in, split_part
 from trajeval.terminal import UserError, printable
 
 # The videos of a folder. A file that is named itself may have any suffix.
 VIDEO_SUFFIXES = (
-    *(".3gp", ".asf", ".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg"),
+    *(
+        ".3gp",
+        ".apng",
+        ".asf",
+        ".avi",
+        ".flv",
+        ".gif",
+        ".m2ts",
+        ".m4v",
+        ".mkv",
+        ".mov",
+        ".mp4",
+        ".mpeg",
+    ),
     *(".mpg", ".mts", ".ogv", ".ts", ".vob", ".webm", ".wmv"),
 )
 BASELINE = "baseline"  # the group of prompts that describe only what all trajectories share
@@ -30,9 +44,22 @@ class Prompt(NamedTuple):
 
 
 class Trajectory(NamedTuple):
+    """start, end: of the part of a video, in seconds; None: from the start, to the end."""
+
     path: Path
     group: str | None
     line: int
+    start: float | None = None
+    end: float | None = None
+
+    @property
+    def name(self) -> str:
+        """PATH, or PATH#t=START,END for a part."""
+        return self.path.as_posix() + fragment(self.start, self.end)
+
+    @property
+    def source(self) -> Source:
+        return Source(self.path, self.start, self.end)
 
 
 def read_prompts(path: str | Path) -> list[Prompt]:
@@ -44,21 +71,21 @@ def read_prompts(path: str | Path) -> list[Prompt]:
 
 
 def read_trajectories(path: str | Path) -> list[Trajectory]:
-    """The trajectories of a list, in order. A line is a file, a folder (the videos in it, sorted)
-    or a glob pattern (the files that match, sorted), looked up in the current folder, then in the
-    list's own, then beside the scripts. Raises UserError, which names every entry that cannot be
-    found."""
+    """The trajectories of a list, in order. A line is a file, a folder (the videos in it, sorted;
+    without any, its images are the frames of one) or a glob pattern (the files that match, sorted),
+    looked up in the current folder, then in the list's own, then beside the scripts; #t=START,END
+    after it means this part of each. Raises UserError, which names every entry that is wrong."""
     entries, problems = read_list(Path(path), "trajectory")
     trajectories = []
     for text, group, line in entries:
         try:
-            found = find_videos(text, Path(path).parent)
+            found, start, end = find_parts(text, Path(path).parent)
         except OSError as error:
             problems.append(f"{path}:{line}: {error.strerror}: {printable(text)}")
         except ValueError as error:
             problems.append(f"{path}:{line}: {error}")
         else:
-            trajectories += [Trajectory(video, group, line) for video in found]
+            trajectories += [Trajectory(video, group, line, start, end) for video in found]
     if problems:
         raise UserError(*problems)
     return trajectories
@@ -127,33 +154,68 @@ def parse_lines(path: Path, lines: list[bytes]):
     return entries, opened, problems
 
 
-def find_videos(entry: str, list_folder: Path) -> list[Path]:
-    """The files that a line of a trajectory list means. Raises ValueError if there are none."""
-    shown = printable(entry)
+def find_parts(entry: str, list_folder: Path) -> tuple[list[Path], float | None, float | None]:
+    """What a line of a trajectory list means: files and folders of frames, and where the part of
+    each starts and ends. A file whose name ends in #t=START,END is found first. Raises OSError, and
+    ValueError if there are none."""
     places = {list_folder: str(list_folder), Path(): "the current folder"}
     places = {Path(): places.pop(Path())} | places  # the current folder first
     if project := project_folder():
         places.setdefault(project, "the folder of the scripts")
+    if "#t=" in entry and (found := find_videos(entry, places)):
+        return found, None, None
+    path, start, end = split_part(entry)
+    if found := find_videos(path, places):
+        return found, start, end
+    looked = " or ".join(dict.fromkeys(places.values()))
+    raise ValueError(f"no such file, folder or match: {printable(path)} (searched in {looked})")
+
+
+def find_videos(entry: str, places: Iterable[Path]) -> list[Path]:
+    """The files and folders of frames that a line without a part means, in the first of some
+    folders that has any. Raises ValueError for what cannot be a trajectory."""
     for folder in places:
         path = folder / os.path.expanduser(entry)
         if path.is_dir():
-            found = sorted(videos_in(path))
-            if not found:
-                raise ValueError(f"no videos in the folder {shown}")
-        elif os.path.lexists(path):
+            return find_in_folder(path)
+        if os.path.lexists(path):
             check_file(path)
             return [path]
-        else:
-            matches = [folder / match for match in find_matches(entry, folder)]
-            found = sorted(match for match in matches if not match.is_dir())
-            if matches and not found:
-                raise ValueError(f"matches only folders, no files: {shown}")
-        if found:
-            for file in found:
-                check_regular(file)
+        matches = sorted(folder / match for match in find_matches(entry, folder))
+        found = [match for match in matches if not match.is_dir()]
+        for file in found:
+            check_regular(file)
+        if found := found or [match for match in matches if holds_frames(match)]:
             return found
-    looked = " or ".join(dict.fromkeys(places.values()))
-    raise ValueError(f"no such file, folder or match: {shown} (searched in {looked})")
+        if matches:
+            raise ValueError(f"matches only folders without frames, no files: {printable(entry)}")
+    return []
+
+
+def find_in_folder(path: Path) -> list[Path]:
+    """The videos in a folder; the folder itself if it holds images, the frames of one trajectory.
+    Raises ValueError if it has neither."""
+    found = sorted(videos_in(path))
+    for file in found:
+        check_regular(file)
+    if found:
+        return found
+    shown = printable(str(path))
+    try:
+        names = frames_in(path)
+    except ValueError as error:
+        raise ValueError(f"{shown} holds no videos, and {error}") from None
+    if not names:
+        raise ValueError(f"no videos in the folder {shown}, and no numbered images")
+    return [path]
+
+
+def holds_frames(folder: Path) -> bool:
+    """Whether a folder's images are the frames of one trajectory."""
+    try:
+        return not any(videos_in(folder)) and bool(frames_in(folder))
+    except (OSError, ValueError):
+        return False
 
 
 def check_file(path: Path) -> None:
