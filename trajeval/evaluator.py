@@ -97,22 +97,23 @@ def embed_videos(args, model, trajectories, cache) -> list:
     from trajeval.embedding import embed_trajectories
 
     answers = []
-    start, paths = time.monotonic(), [trajectory.path for trajectory in trajectories]
+    start = time.monotonic()
+    sources = [trajectory.source._replace(fps=args.fps) for trajectory in trajectories]
     with (
-        closing(embed_trajectories(model, paths, args.batch_size, cache)) as embedded,
-        progress("embedding", len(paths), "videos") as advance,
+        closing(embed_trajectories(model, sources, args.batch_size, cache)) as embedded,
+        progress("embedding", len(sources), "videos") as advance,
         telling_few("errors", args.verbose) as tell_error,
         telling_few("warnings about videos", args.verbose) as tell_warning,
     ):
-        for path, found in zip(paths, embedded):
+        for trajectory, found in zip(trajectories, embedded):
             answers.append(found)
             advance(1)
             if isinstance(found, Exception):
                 tell_error(printable(f"error: {found}", 1000))
             elif found.warning:
-                tell_warning(f"warning: {printable(str(path))}: {found.warning}")
+                tell_warning(f"warning: {printable(trajectory.name)}: {found.warning}")
             if args.verbose and not isinstance(found, Exception):
-                tell(messages.of_video(path, found))
+                tell(messages.of_video(trajectory.name, found))
     tell(messages.of_videos(answers, time.monotonic() - start))
     if all(isinstance(found, Exception) for found in answers):
         raise UserError("none of the videos could be used", status=1)
@@ -129,7 +130,7 @@ def compare(args, trajectories, answers, prompts, texts):
 
     usable = [(t, a) for t, a in zip(trajectories, answers) if not isinstance(a, Exception)]
     videos = np.stack([found.embedding for _, found in usable])
-    rows = [Entry(trajectory.path.as_posix(), trajectory.groups) for trajectory, _ in usable]
+    rows = [Entry(trajectory.name, trajectory.groups) for trajectory, _ in usable]
     columns = [entry_of(prompt.text, prompt.group) for prompt in prompts]
     table = table_of(
         *(videos, texts, rows, columns),

@@ -23,7 +23,8 @@ if TYPE_CHECKING:  # NumPy is imported where it is needed
 
 
 class Results(NamedTuple):
-    """What a run left. contents: for each row of the table the digest of the video's content, None
+    """What a run left. contents: for each row of the table the digest of the video's content, with
+    the start and end of a part, None
     if run.json has none."""
 
     name: str
@@ -75,7 +76,7 @@ def parse_results(folder: Path) -> Results:
         raise ValueError("similarities.npy holds other things than floating-point numbers")
     if not np.isfinite(values).all():
         raise ValueError("similarities.npy holds NaN or infinite values")
-    contents = [entry.get("content") for entry in used]
+    contents = [content_in(entry) for entry in used]
     return Results(name, model, Table(values, rows, columns, label), contents)
 
 
@@ -86,6 +87,12 @@ def groups_in(entry: dict) -> tuple[str, ...]:
     if not isinstance(groups, list) or not all(isinstance(name, str | None) for name in groups):
         raise ValueError("in a list with groups every entry needs one, a text")
     return tuple(name for name in groups if name is not None)
+
+
+def content_in(entry: dict) -> str | None:
+    """What identifies a video of a run by its content; None if that is unknown."""
+    content, part = entry.get("content"), (entry.get("start"), entry.get("end"))
+    return content if not content or part == (None, None) else f"{content} {part}"
 
 
 def check_manifest(folder: Path, run: dict) -> None:
