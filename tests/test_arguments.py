@@ -87,6 +87,7 @@ def test_values_are_of_their_types(lists):
         (["--n-frame", "8"], "unknown option --n-frame: did you mean --n-frames?"),
         (["--sofmax"], "unknown option --sofmax: did you mean --softmax?"),
         (["--sise=128"], "unknown option --sise: did you mean --size?"),
+        (["-cache-dir=c"], "unknown option -cache-dir: did you mean --cache-dir?"),
         (["--zzzzz"], "unknown option --zzzzz"),
         (["extra word"], 'unexpected argument "extra word": put names with spaces in quotes'),
         (["-e"], "argument -e/--experiment-id: expected one argument; --help shows all options"),
@@ -98,6 +99,11 @@ def test_what_is_wrong_with_an_option(lists, arguments, message):
     assert found[0].startswith(message)
     if len(found) > 1:  # argparse itself stops at its first
         assert found[1:] == ["1 problem found; nothing was run"]
+
+
+@pytest.mark.parametrize("flag", ["--", "-x"])
+def test_too_short_an_option_is_like_no_other(lists, flag):
+    assert problems(*lists, flag)[0] == f"unknown option {flag}"
 
 
 def test_everything_that_is_wrong_at_once(lists):
@@ -138,9 +144,26 @@ def test_groups_that_options_need(lists):
 
 
 def test_the_first_of_each_group(lists):
-    write("t.txt", "[x]\na.mp4\nb.mp4\n[y]\nb.mp4\na.mp4\n")
+    for name in ("c.mp4", "d.mp4"):
+        write(name)
+    write("t.txt", "[x]\na.mp4\nb.mp4\n[y]\nd.mp4\nc.mp4\n")
     _, _, trajectories = checked(*lists, "--max-per-group", "1")
-    assert [(t.group, str(t.path)) for t in trajectories] == [("x", "a.mp4"), ("y", "b.mp4")]
+    assert [(*t.groups, str(t.path)) for t in trajectories] == [("x", "a.mp4"), ("y", "d.mp4")]
+    write("t.txt", "[x]\na.mp4\nb.mp4\nc.mp4\n[y]\nb.mp4\nd.mp4\n")
+    _, _, trajectories = checked(*lists, "--max-per-group", "1")
+    assert [(t.groups, str(t.path)) for t in trajectories] == [
+        (("x",), "a.mp4"),
+        (("x", "y"), "b.mp4"),
+    ]
+
+
+def test_ignored_columns_are_named_with_v(lists, capsys):
+    write("t.csv", "path,task,group,fps\na.mp4,1,x,30\n")
+    table = [*lists, "-t", "t.csv"]
+    checked(*table)
+    assert capsys.readouterr().err == ""
+    checked(*table, "-v")
+    assert capsys.readouterr().err == "t.csv: columns ignored: task, fps\n"
 
 
 def test_each_option_stands_once_and_its_default_is_valid():

@@ -19,7 +19,8 @@ from conftest import write
 from make_videos import counting_frames, frame_number, whole, write_video
 
 import import_lerobot
-from trajeval.inputs import read_list, read_prompts, read_trajectories
+from trajeval.inputs import read_prompts, read_trajectories
+from trajeval.rows import read_list
 from trajeval.videos import read_clips
 
 ROOT = Path(__file__).parent.parent
@@ -110,7 +111,7 @@ def entries(path):
     """A list's entries as (text, group)."""
     found, wrong = read_list(Path(path), "trajectory")
     assert not wrong
-    return [(text, group) for text, group, _ in found]
+    return [(row.text, row.group) for row in found]
 
 
 def frames_of(entry, folder="out"):
@@ -162,7 +163,7 @@ def test_the_lists_are_read_frame_for_frame(capsys, version):
     """By the evaluators' own reader: all frames of each episode, and those of a few."""
     imported(capsys, SAMPLES / version, "-o", "out")
     trajectories = read_trajectories(f"out/{version}_trajectories.txt")
-    assert [t.group for t in trajectories] == [task for task in TASKS for _ in range(3)]
+    assert [t.groups for t in trajectories] == [(task,) for task in TASKS for _ in range(3)]
     assert len({t.name for t in trajectories}) == 9
     sources = [trajectory.source for trajectory in trajectories]
     order = [0, 3, 6, 1, 4, 7, 2, 5, 8]

@@ -4,6 +4,7 @@ Start-up matters: nothing here imports anything heavy.
 """
 
 import argparse
+from collections import Counter
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn
@@ -12,7 +13,7 @@ from trajeval.cache import default_folder
 from trajeval.inputs import BASELINE, Prompt, Trajectory, read_prompts, read_trajectories
 from trajeval.options import BASELINE_SIMILARITIES, Option, shared_options
 from trajeval.results import check_destination, wrong_folder
-from trajeval.terminal import UserError, first_few, plural
+from trajeval.terminal import UserError, first_few, plural, tell_all
 
 
 class Parser(argparse.ArgumentParser):
@@ -75,7 +76,7 @@ def unknown_argument(text: str, parser: argparse.ArgumentParser) -> str:
         return f'unexpected argument "{text}": put names with spaces in quotes'
     flag = text.partition("=")[0]
     flags = [flag for action in parser._actions for flag in action.option_strings]
-    found = get_close_matches(flag, flags, n=1, cutoff=0.5)
+    found = get_close_matches(flag, [f for f in flags if f.startswith("--")], n=1)
     return f"unknown option {flag}" + (f": did you mean {found[0]}?" if found else "")
 
 
@@ -95,9 +96,12 @@ def check_inputs(
         problems.append("-e NAME is missing: the name of the results")
     elif args.output_dir is not None:
         problems += check_destination(args.output_dir, args.experiment_id)
-    prompts, wrong_prompts = read_or_problems(args.prompts_path, read_prompts, "-p FILE: prompts")
+    notes: list[str] = []
+    prompts, wrong_prompts = read_or_problems(
+        args.prompts_path, read_prompts, notes, "-p FILE: prompts"
+    )
     trajectories, wrong_trajectories = read_or_problems(
-        args.trajectories_path, read_trajectories, "-t FILE: trajectories"
+        args.trajectories_path, read_trajectories, notes, "-t FILE: trajectories"
     )
     problems += check_groups(args, prompts, trajectories)
     n = len(problems) + len(wrong_prompts) + len(wrong_trajectories)
@@ -108,18 +112,20 @@ def check_inputs(
             *first_few(wrong_trajectories, "problems in the trajectory list", args.verbose),
             f"{plural(n, 'problem')} found; nothing was run",
         )
+    if args.verbose:
+        tell_all(notes, "notes", verbose=True)
     if args.max_per_group:
         trajectories = first_of_groups(trajectories, args.max_per_group)
     return args, prompts, trajectories
 
 
-def read_or_problems(list_path, read, what) -> tuple[list, list[str]]:
+def read_or_problems(list_path, read, notes, what) -> tuple[list, list[str]]:
     """The entries of a list, and what is wrong with it."""
     if list_path is None:
         flag, _, kind = what.partition(": ")
         return [], [f"{flag} is missing: the list of {kind}, one on each line"]
     try:
-        return read(list_path), []
+        return read(list_path, notes), []
     except UserError as error:
         return [], error.problems
 
@@ -158,14 +164,14 @@ def check_groups(args, prompts: list[Prompt], trajectories: list[Trajectory]) ->
         )
     if args.ensemble == "mean-embedding" and None in groups:
         problems.append(f"{args.prompts_path}: --ensemble mean-embedding needs prompt groups")
-    if args.max_per_group is not None and trajectories and trajectories[0].group is None:
+    if args.max_per_group is not None and trajectories and not trajectories[0].groups:
         problems.append(f"{args.trajectories_path}: --max-per-group needs trajectory groups")
     if args.normalize and len(trajectories) == 1:
         problems.append(
             f"{args.trajectories_path}: --normalize {args.normalize} needs two trajectories or more"
         )
     for trajectory in trajectories:
-        if trajectory.group == BASELINE:
+        if BASELINE in trajectory.groups:
             problems.append(
                 f"{args.trajectories_path}:{trajectory.line}: [{BASELINE}] is reserved for "
                 "prompts: rename the trajectory group"
@@ -175,10 +181,11 @@ def check_groups(args, prompts: list[Prompt], trajectories: list[Trajectory]) ->
 
 
 def first_of_groups(trajectories: list[Trajectory], n: int) -> list[Trajectory]:
-    """The first n trajectories of each group, in order."""
-    kept, counts = [], {}
+    """The first n trajectories of each group, in order. A group may keep more: those that are among
+    the first of another group too."""
+    kept, counts = [], Counter()
     for trajectory in trajectories:
-        counts[trajectory.group] = counts.get(trajectory.group, 0) + 1
-        if counts[trajectory.group] <= n:
+        counts.update(trajectory.groups)
+        if any(counts[name] <= n for name in trajectory.groups):
             kept.append(trajectory)
     return kept

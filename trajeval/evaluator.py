@@ -13,7 +13,16 @@ from threading import Thread
 from trajeval import messages
 from trajeval.arguments import check_inputs
 from trajeval.cache import Cache
-from trajeval.terminal import UserError, answer, progress, run_command, tell, tell_all, telling_few
+from trajeval.terminal import (
+    UserError,
+    answer,
+    printable,
+    progress,
+    run_command,
+    tell,
+    tell_all,
+    telling_few,
+)
 
 
 def main(model_class, description: str, argv: list[str] | None = None) -> int:
@@ -100,9 +109,9 @@ def embed_videos(args, model, trajectories, cache) -> list:
             answers.append(found)
             advance(1)
             if isinstance(found, Exception):
-                tell_error(f"error: {found}")
+                tell_error(printable(f"error: {found}", 1000))
             elif found.warning:
-                tell_warning(f"warning: {trajectory.name}: {found.warning}")
+                tell_warning(f"warning: {printable(trajectory.name)}: {found.warning}")
             if args.verbose and not isinstance(found, Exception):
                 tell(messages.of_video(trajectory.name, found))
     tell(messages.of_videos(answers, time.monotonic() - start))
@@ -117,12 +126,12 @@ def compare(args, trajectories, answers, prompts, texts):
     import numpy as np
 
     from trajeval.similarity import table_of
-    from trajeval.table import Entry
+    from trajeval.table import Entry, entry_of
 
     usable = [(t, a) for t, a in zip(trajectories, answers) if not isinstance(a, Exception)]
     videos = np.stack([found.embedding for _, found in usable])
-    rows = [Entry(trajectory.name, trajectory.group) for trajectory, _ in usable]
-    columns = [Entry(prompt.text, prompt.group) for prompt in prompts]
+    rows = [Entry(trajectory.name, trajectory.groups) for trajectory, _ in usable]
+    columns = [entry_of(prompt.text, prompt.group) for prompt in prompts]
     table = table_of(
         *(videos, texts, rows, columns),
         similarity=args.similarity,
@@ -136,8 +145,14 @@ def compare(args, trajectories, answers, prompts, texts):
 
 @contextmanager
 def imported_meanwhile(module: str) -> Iterator[None]:
-    """Imports a module beside what the block does; the thread ends with the block."""
-    thread = Thread(target=import_module, args=(module,))
+    """Imports a module beside what the block does; the thread ends with the block. If that fails,
+    the import that needs the module says why."""
+
+    def attempt():
+        with suppress(Exception):
+            import_module(module)
+
+    thread = Thread(target=attempt)
     thread.start()
     try:
         yield

@@ -1,17 +1,16 @@
 """What a run says of its inputs, its model and its results, in lines for the terminal."""
 
-import os
-
+from trajeval.files import real_paths
 from trajeval.terminal import plural, printable
 
 
 def of_repeats(list_path, trajectories) -> list[str]:
     """Warnings of files, or parts of files, that a list names more than once; they are evaluated
     as often."""
-    first, found = {}, []
+    first, found, real_path = {}, [], real_paths()
     for trajectory in trajectories:
-        same = os.path.realpath(trajectory.path), trajectory.start, trajectory.end
-        earlier = first.setdefault(same, trajectory)
+        part = real_path(trajectory.path), trajectory.start, trajectory.end
+        earlier = first.setdefault(part, trajectory)
         if earlier is not trajectory:
             found.append(
                 f"warning: {list_path}:{trajectory.line}: {printable(trajectory.name)} is the "
@@ -46,7 +45,8 @@ def of_video(name, found) -> str:
     """What was sampled from a video."""
     width, height = found.size
     frames = " ".join(map(str, found.indices))
-    return f"{name}: {found.length} frames of {width}x{height}, sampled {frames}"
+    length = plural(found.length, "frame")
+    return f"{printable(name)}: {length} of {width}x{height}, sampled {frames}"
 
 
 def of_videos(answers: list, seconds: float) -> str:

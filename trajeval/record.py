@@ -51,7 +51,7 @@ def describe_model(model) -> dict:
 
 
 def describe_source(trajectory) -> dict:
-    found = {"path": trajectory.name, "group": trajectory.group}
+    found = {"path": trajectory.name, "groups": trajectory.groups}
     if trajectory.source.is_part:
         found |= {"start": trajectory.start, "end": trajectory.end}
     return found

@@ -24,8 +24,7 @@ if TYPE_CHECKING:  # NumPy is imported where it is needed
 
 class Results(NamedTuple):
     """What a run left. contents: for each row of the table the digest of the video's content, with
-    the start and end of a part, None
-    if run.json has none."""
+    the start and end of a part, None if run.json has none."""
 
     name: str
     model: str
@@ -45,7 +44,7 @@ def read_results(folder: str | Path) -> Results:
         ) from None
     except KeyError as error:
         raise UserError(f"{folder}: run.json has no {error}; run the evaluator again") from None
-    except UserError:
+    except (UserError, ImportError):
         raise
     except Exception as error:  # a damaged file can raise anything
         raise UserError(f"{folder}: damaged, run the evaluator again: {error}") from None
@@ -63,12 +62,11 @@ def parse_results(folder: Path) -> Results:
     with open_regular(folder / "similarities.npy") as file:
         values = np.lib.format.read_array(file, allow_pickle=False)
     used = [entry for entry in run["trajectories"] if "error" not in entry]
-    rows = [Entry(str(entry["path"]), entry["group"]) for entry in used]
-    columns = [Entry(str(entry["prompt"]), entry["group"]) for entry in run["columns"]]
+    rows = [Entry(str(entry["path"]), groups_in(entry)) for entry in used]
+    columns = [Entry(str(entry["prompt"]), groups_in(entry)) for entry in run["columns"]]
     name, model, label = (str(run[key]) for key in ("experiment", "description", "similarity"))
     for entries in (rows, columns):
-        kinds = {type(entry.group) for entry in entries}
-        if kinds - {str, type(None)} or len(kinds) > 1:
+        if len({bool(entry.groups) for entry in entries}) > 1:
             raise ValueError("in a list with groups every entry needs one, a text")
     if values.shape != (len(rows), len(columns)) or not values.size:
         shape = " by ".join(map(str, values.shape))
@@ -85,6 +83,15 @@ def content_in(entry: dict) -> str | None:
     """What identifies a video of a run by its content; None if that is unknown."""
     content, part = entry.get("content"), (entry.get("start"), entry.get("end"))
     return content if not content or part == (None, None) else f"{content} {part}"
+
+
+def groups_in(entry: dict) -> tuple[str, ...]:
+    """The groups of an entry in run.json; before 0.2.0 a trajectory had a single `group`, as a
+    prompt has. Raises whatever a damaged entry raises."""
+    groups = entry["groups"] if "groups" in entry else [entry["group"]]
+    if not isinstance(groups, list) or not all(isinstance(name, str | None) for name in groups):
+        raise ValueError("in a list with groups every entry needs one, a text")
+    return tuple(name for name in groups if name is not None)
 
 
 def check_manifest(folder: Path, run: dict) -> None:
