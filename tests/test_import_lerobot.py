@@ -163,7 +163,7 @@ def test_the_lists_are_read_frame_for_frame(capsys, version):
     """By the evaluators' own reader: all frames of each episode, and those of a few."""
     imported(capsys, SAMPLES / version, "-o", "out")
     trajectories = read_trajectories(f"out/{version}_trajectories.txt")
-    assert [t.groups[0] for t in trajectories] == [task for task in TASKS for _ in range(3)]
+    assert [t.groups for t in trajectories] == [(task,) for task in TASKS for _ in range(3)]
     assert len({t.name for t in trajectories}) == 9
     sources = [trajectory.source for trajectory in trajectories]
     order = [0, 3, 6, 1, 4, 7, 2, 5, 8]

@@ -1,11 +1,11 @@
-"""Reads prompt lists and trajectory lists: what their rows mean."""
+"""Reads prompt lists and trajectory lists: what their rows mean, and where the videos are."""
 
 from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
 from trajeval.files import real_paths
-from trajeval.lookup import find_parts, places_of
+from trajeval.finding import find_parts, places_of
 from trajeval.rows import Row, is_table, read_list
 from trajeval.sources import Source, fragment
 from trajeval.terminal import UserError, printable
@@ -20,9 +20,8 @@ class Prompt(NamedTuple):
 
 
 class Trajectory(NamedTuple):
-    """groups: in the order of the list, none in a list without. start, end: of the part of a video,
-    in seconds; None: from the start, to the end. rating: how good it is: a number, or one of
-    csv_lists.RATINGS."""
+    """groups: in the order of the list, none in a list without. start, end: the part of the video,
+    in seconds, None for its own. rating: how good it is: a number, or one of csv_lists.RATINGS."""
 
     path: Path
     groups: tuple[str, ...]
@@ -62,26 +61,30 @@ def read_trajectories(path: str | Path, notes: list[str] | None = None) -> list[
     trajectories = []
     for row in rows:
         try:
-            trajectories += find_trajectories(row, places)
+            found, *part = find_parts(row.text, places)
+            part = part_of(row, part)
         except OSError as error:
             problems.append(f"{path}:{row.line}{column}: {error.strerror}: {printable(row.text)}")
         except ValueError as error:
             problems.append(f"{path}:{row.line}{column}: {error}")
+        else:
+            groups = (row.group,) if row.group else ()
+            trajectories += [
+                Trajectory(video, groups, row.line, *part, row.rating) for video in found
+            ]
     trajectories = with_all_groups(path, trajectories, problems)
     if problems:
         raise UserError(*problems)
     return trajectories
 
 
-def find_trajectories(row: Row, places: dict[str, str]) -> list[Trajectory]:
-    """The trajectories that a row of a list means. Raises OSError, ValueError."""
-    found, *part = find_parts(row.text, places)
-    if (row.start, row.end) != (None, None):
-        if part != [None, None]:
-            raise ValueError("has #t=, and start or end in columns of their own: give one of them")
-        part = [row.start, row.end]
-    groups = (row.group,) if row.group else ()
-    return [Trajectory(video, groups, row.line, *part, row.rating) for video in found]
+def part_of(row: Row, part: list[float | None]) -> list[float | None]:
+    """The start and the end of a row: of its columns, or of its path. Raises ValueError if both
+    have one."""
+    columns = [row.start, row.end]
+    if part != [None, None] != columns:
+        raise ValueError("has a part, #t=START,END, and so have the columns start and end: use one")
+    return columns if part == [None, None] else part
 
 
 def with_all_groups(

@@ -9,8 +9,8 @@ def of_repeats(list_path, trajectories) -> list[str]:
     as often."""
     first, found, real_path = {}, [], real_paths()
     for trajectory in trajectories:
-        same = real_path(trajectory.path), trajectory.start, trajectory.end
-        earlier = first.setdefault(same, trajectory)
+        part = real_path(trajectory.path), trajectory.start, trajectory.end
+        earlier = first.setdefault(part, trajectory)
         if earlier is not trajectory:
             found.append(
                 f"warning: {list_path}:{trajectory.line}: {printable(trajectory.name)} is the "

@@ -24,8 +24,7 @@ if TYPE_CHECKING:  # NumPy is imported where it is needed
 
 class Results(NamedTuple):
     """What a run left. contents: for each row of the table the digest of the video's content, with
-    the start and end of a part, None
-    if run.json has none."""
+    the start and end of a part, None if run.json has none."""
 
     name: str
     model: str
@@ -80,6 +79,12 @@ def parse_results(folder: Path) -> Results:
     return Results(name, model, Table(values, rows, columns, label), contents)
 
 
+def content_in(entry: dict) -> str | None:
+    """What identifies a video of a run by its content; None if that is unknown."""
+    content, part = entry.get("content"), (entry.get("start"), entry.get("end"))
+    return content if not content or part == (None, None) else f"{content} {part}"
+
+
 def groups_in(entry: dict) -> tuple[str, ...]:
     """The groups of an entry in run.json; before 0.2.0 a trajectory had a single `group`, as a
     prompt has. Raises whatever a damaged entry raises."""
@@ -87,12 +92,6 @@ def groups_in(entry: dict) -> tuple[str, ...]:
     if not isinstance(groups, list) or not all(isinstance(name, str | None) for name in groups):
         raise ValueError("in a list with groups every entry needs one, a text")
     return tuple(name for name in groups if name is not None)
-
-
-def content_in(entry: dict) -> str | None:
-    """What identifies a video of a run by its content; None if that is unknown."""
-    content, part = entry.get("content"), (entry.get("start"), entry.get("end"))
-    return content if not content or part == (None, None) else f"{content} {part}"
 
 
 def check_manifest(folder: Path, run: dict) -> None:

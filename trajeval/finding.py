@@ -1,8 +1,8 @@
-"""Where the videos are that the entries of a trajectory list mean."""
+"""Which files the entries of a trajectory list mean."""
 
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from glob import has_magic, iglob
 from pathlib import Path
 
@@ -12,8 +12,21 @@ from trajeval.terminal import printable
 
 # The videos of a folder. A file that is named itself may have any suffix.
 VIDEO_SUFFIXES = (
-    *(".3gp", ".apng", ".asf", ".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4"),
-    *(".mpeg", ".mpg", ".mts", ".ogv", ".ts", ".vob", ".webm", ".wmv"),
+    *(
+        ".3gp",
+        ".apng",
+        ".asf",
+        ".avi",
+        ".flv",
+        ".gif",
+        ".m2ts",
+        ".m4v",
+        ".mkv",
+        ".mov",
+        ".mp4",
+        ".mpeg",
+    ),
+    *(".mpg", ".mts", ".ogv", ".ts", ".vob", ".webm", ".wmv"),
 )
 
 
@@ -29,9 +42,9 @@ def places_of(list_folder: Path) -> dict[str, str]:
 
 
 def find_parts(entry: str, places: dict[str, str]) -> tuple[list[Path], float | None, float | None]:
-    """What an entry of a trajectory list means: files and folders of frames, and where the part of
-    each starts and ends. A file whose name ends in #t=START,END is found first. Raises OSError, and
-    ValueError if there are none."""
+    """The files and folders of frames that an entry of a trajectory list means, and where the part
+    of each starts and ends. A file whose name ends in #t=START,END is found first. Raises OSError,
+    and ValueError if there are none."""
     if "#t=" in entry and (found := find_videos(entry, places)):
         return found, None, None
     path, start, end = split_part(entry)
@@ -41,9 +54,9 @@ def find_parts(entry: str, places: dict[str, str]) -> tuple[list[Path], float | 
     raise ValueError(f"no such file, folder or match: {printable(path)} (searched in {looked})")
 
 
-def find_videos(entry: str, places: Iterable[str]) -> list[Path]:
-    """The files and folders of frames that an entry without a part means, in the first of some
-    folders that has any. Raises ValueError for what cannot be a trajectory."""
+def find_videos(entry: str, places: dict[str, str]) -> list[Path]:
+    """The files and folders of frames that a path or pattern means, in the first of some folders
+    that has any. Raises ValueError for what cannot be a trajectory."""
     expanded = os.path.expanduser(entry)
     is_pattern = has_magic(expanded)
     for folder in places:
@@ -52,18 +65,18 @@ def find_videos(entry: str, places: Iterable[str]) -> list[Path]:
         if stat.S_ISREG(mode) and os.access(path, os.R_OK):
             return [Path(path)]
         if stat.S_ISDIR(mode):
-            return find_in_folder(Path(path))
+            return find_in_folder(Path(path), printable(entry))
         if mode:
             check_file(Path(path))
             return [Path(path)]
-        if is_pattern and (found := find_pattern(expanded, Path(folder))):
+        if is_pattern and (found := find_matching(expanded, Path(folder))):
             return found
     return []
 
 
-def find_pattern(pattern: str, folder: Path) -> list[Path]:
-    """The files that match a pattern, from a folder; without any, the folders of frames. Raises
-    ValueError if only other folders match."""
+def find_matching(pattern: str, folder: Path) -> list[Path]:
+    """The files that match a pattern; where only folders do, those that hold frames. Raises
+    ValueError if none of them does."""
     matches = sorted(folder / match for match in find_matches(pattern, folder))
     found = [match for match in matches if not match.is_dir()]
     for file in found:
@@ -74,22 +87,20 @@ def find_pattern(pattern: str, folder: Path) -> list[Path]:
     return found
 
 
-def find_in_folder(path: Path) -> list[Path]:
+def find_in_folder(folder: Path, shown: str) -> list[Path]:
     """The videos in a folder; the folder itself if it holds images, the frames of one trajectory.
     Raises ValueError if it has neither."""
-    found = sorted(videos_in(path))
-    for file in found:
-        check_regular(file)
-    if found:
+    if found := sorted(videos_in(folder)):
+        for file in found:
+            check_regular(file)
         return found
-    shown = printable(str(path))
     try:
-        names = frames_in(path)
+        names = frames_in(folder)
     except ValueError as error:
         raise ValueError(f"{shown} holds no videos, and {error}") from None
     if not names:
         raise ValueError(f"no videos in the folder {shown}, and no numbered images")
-    return [path]
+    return [folder]
 
 
 def holds_frames(folder: Path) -> bool:
