@@ -13,7 +13,16 @@ from threading import Thread
 from trajeval import messages
 from trajeval.arguments import check_inputs
 from trajeval.cache import Cache
-from trajeval.terminal import UserError, answer, progress, run_command, tell, tell_all, telling_few
+from trajeval.terminal import (
+    UserError,
+    answer,
+    printable,
+    progress,
+    run_command,
+    tell,
+    tell_all,
+    telling_few,
+)
 
 
 def main(model_class, description: str, argv: list[str] | None = None) -> int:
@@ -36,6 +45,8 @@ def run(model_class, args, prompts, trajectories) -> int:
             with timed(seconds, "loading"):
                 cache = Cache(args.cache_dir, int(args.cache_size * 1e9))
                 problem = cache.check()
+                if args.cache_dir is None and not args.no_cache:
+                    problem = "this user has no home folder; --cache-dir names another"
                 tell_all(messages.of_cache(problem), "warnings")
                 model = model_class.from_arguments(args, cache)
                 tell_all(messages.of_model(model, args.verbose), "lines", verbose=True)
@@ -88,22 +99,23 @@ def embed_videos(args, model, trajectories, cache) -> list:
     from trajeval.embedding import embed_trajectories
 
     answers = []
-    start, paths = time.monotonic(), [trajectory.path for trajectory in trajectories]
+    start = time.monotonic()
+    sources = [trajectory.source._replace(fps=args.fps) for trajectory in trajectories]
     with (
-        closing(embed_trajectories(model, paths, args.batch_size, cache)) as embedded,
-        progress("embedding", len(paths), "videos") as advance,
+        closing(embed_trajectories(model, sources, args.batch_size, cache)) as embedded,
+        progress("embedding", len(sources), "videos") as advance,
         telling_few("errors", args.verbose) as tell_error,
         telling_few("warnings about videos", args.verbose) as tell_warning,
     ):
-        for path, found in zip(paths, embedded):
+        for trajectory, found in zip(trajectories, embedded):
             answers.append(found)
             advance(1)
             if isinstance(found, Exception):
-                tell_error(f"error: {found}")
+                tell_error(printable(f"error: {found}", 1000))
             elif found.warning:
-                tell_warning(f"warning: {path}: {found.warning}")
+                tell_warning(f"warning: {printable(trajectory.name)}: {found.warning}")
             if args.verbose and not isinstance(found, Exception):
-                tell(messages.of_video(path, found))
+                tell(messages.of_video(trajectory.name, found))
     tell(messages.of_videos(answers, time.monotonic() - start))
     if all(isinstance(found, Exception) for found in answers):
         raise UserError("none of the videos could be used", status=1)
@@ -120,7 +132,7 @@ def compare(args, trajectories, answers, prompts, texts):
 
     usable = [(t, a) for t, a in zip(trajectories, answers) if not isinstance(a, Exception)]
     videos = np.stack([found.embedding for _, found in usable])
-    rows = [Entry(trajectory.path.as_posix(), trajectory.groups) for trajectory, _ in usable]
+    rows = [Entry(trajectory.name, trajectory.groups) for trajectory, _ in usable]
     columns = [entry_of(prompt.text, prompt.group) for prompt in prompts]
     table = table_of(
         *(videos, texts, rows, columns),
@@ -135,8 +147,14 @@ def compare(args, trajectories, answers, prompts, texts):
 
 @contextmanager
 def imported_meanwhile(module: str) -> Iterator[None]:
-    """Imports a module beside what the block does; the thread ends with the block."""
-    thread = Thread(target=import_module, args=(module,))
+    """Imports a module beside what the block does; the thread ends with the block. If that fails,
+    the import that needs the module says why."""
+
+    def attempt():
+        with suppress(Exception):
+            import_module(module)
+
+    thread = Thread(target=attempt)
     thread.start()
     try:
         yield

@@ -31,11 +31,7 @@ def record_of(
         ],
         "columns": [{"prompt": column.name, "group": column.group} for column in table.columns],
         "trajectories": [
-            {
-                "path": trajectory.path.as_posix(),
-                "groups": trajectory.groups,
-                **describe_clip(found),
-            }
+            describe_source(trajectory) | describe_clip(found)
             for trajectory, found in zip(trajectories, answers)
         ],
         "seconds": seconds,
@@ -52,6 +48,13 @@ def describe_model(model) -> dict:
         "n_frames": model.n_frames,
         **model.preparation,
     }
+
+
+def describe_source(trajectory) -> dict:
+    found = {"path": trajectory.name, "groups": trajectory.groups}
+    if trajectory.source.is_part:
+        found |= {"start": trajectory.start, "end": trajectory.end}
+    return found
 
 
 def describe_clip(found) -> dict:

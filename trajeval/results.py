@@ -23,8 +23,8 @@ if TYPE_CHECKING:  # NumPy is imported where it is needed
 
 
 class Results(NamedTuple):
-    """What a run left. contents: for each row of the table the digest of the video's content, None
-    if run.json has none."""
+    """What a run left. contents: for each row of the table the digest of the video's content, with
+    the start and end of a part, None if run.json has none."""
 
     name: str
     model: str
@@ -44,7 +44,7 @@ def read_results(folder: str | Path) -> Results:
         ) from None
     except KeyError as error:
         raise UserError(f"{folder}: run.json has no {error}; run the evaluator again") from None
-    except UserError:
+    except (UserError, ImportError):
         raise
     except Exception as error:  # a damaged file can raise anything
         raise UserError(f"{folder}: damaged, run the evaluator again: {error}") from None
@@ -75,8 +75,14 @@ def parse_results(folder: Path) -> Results:
         raise ValueError("similarities.npy holds other things than floating-point numbers")
     if not np.isfinite(values).all():
         raise ValueError("similarities.npy holds NaN or infinite values")
-    contents = [entry.get("content") for entry in used]
+    contents = [content_in(entry) for entry in used]
     return Results(name, model, Table(values, rows, columns, label), contents)
+
+
+def content_in(entry: dict) -> str | None:
+    """What identifies a video of a run by its content; None if that is unknown."""
+    content, part = entry.get("content"), (entry.get("start"), entry.get("end"))
+    return content if not content or part == (None, None) else f"{content} {part}"
 
 
 def groups_in(entry: dict) -> tuple[str, ...]:
