@@ -413,7 +413,7 @@ def test_groups_end_in_a_verdict(grouped, small_weights, capsys):
     assert err.splitlines()[-1].startswith("S3D tells ")
     assert sorted(path.name for path in Path("out/exp").iterdir()) == [
         *("confusion.png", "embeddings.npz", "groups.csv", "groups.png", "heatmap.png"),
-        *("metrics.json", "run.json", "similarities.csv", "similarities.npy"),
+        *("metrics.json", "run.json", "scores.csv", "similarities.csv", "similarities.npy"),
     ]
     header, _, numbers = read_numbers("out/exp")
     assert header[1:] == ["open door", "opening the door", "cut tomato", "cutting"]
