@@ -61,7 +61,7 @@ def parts(folder: Path, n: int) -> Row:
 
     seconds = fastest({"parts": (partial(read, listed), n), "files": (partial(read, files), n)}, 1)
     what = f"{n} parts of 6 s of one video of 1920x1080: time, over that of {n} files"
-    return limited(what, seconds["parts"] / seconds["files"], MOST_SLOWER, "times")
+    return limited(what, seconds["parts"] / seconds["files"], MOST_SLOWER, "")
 
 
 def read_all(path: Path) -> np.ndarray:
