@@ -709,6 +709,14 @@ def test_embeddings_are_those_behind_the_numbers(grouped, small_weights, clips):
     assert videos @ texts.T == pytest.approx(numbers, abs=1e-6)
 
 
+def test_a_user_without_a_home_folder(project, small_weights, no_home, capsys):
+    assert evaluate_here(small_weights) == 0
+    (warning,) = [line for line in capsys.readouterr().err.splitlines() if "cannot be kept" in line]
+    assert warning.endswith("this user has no home folder; --cache-dir names another")
+    assert evaluate_here(small_weights, "--no-cache") == 0
+    assert "cannot be kept" not in capsys.readouterr().err
+
+
 def test_an_import_that_fails_in_the_background_is_quiet(monkeypatch):
     """What needs the module imports it again, and that error is told."""
     told = []

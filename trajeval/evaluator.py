@@ -45,6 +45,8 @@ def run(model_class, args, prompts, trajectories) -> int:
             with timed(seconds, "loading"):
                 cache = Cache(args.cache_dir, int(args.cache_size * 1e9))
                 problem = cache.check()
+                if args.cache_dir is None and not args.no_cache:
+                    problem = "this user has no home folder; --cache-dir names another"
                 tell_all(messages.of_cache(problem), "warnings")
                 model = model_class.from_arguments(args, cache)
                 tell_all(messages.of_model(model, args.verbose), "lines", verbose=True)
