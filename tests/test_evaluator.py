@@ -281,7 +281,10 @@ def test_a_device_that_is_not_there(project, small_weights, capsys):
 
 @pytest.mark.parametrize("signal_sent", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_ends_at_once(project, small_weights, clips, signal_sent):
-    Path("trajectories.txt").write_text(f"{clips / 'long.mp4'}\n" * 1000)
+    content = (clips / "long.mp4").read_bytes()
+    for i in range(100):  # a video that a list has twice is embedded once
+        write(project / f"many/{i}.mp4", content)
+    Path("trajectories.txt").write_text("many\n")
     command = [sys.executable, SCRIPT, "-t", "trajectories.txt", "-p", "prompts.txt", "-e", "exp"]
     command += ["-o", "out", "--n-frames", "8", "--size", "200", "-v"]
     command += ["--model-checkpoint-path", small_weights / "weights.pth"]

@@ -5,10 +5,11 @@ import os
 from trajeval.terminal import plural, printable
 
 
-def of_repeats(list_path, trajectories) -> list[str]:
+def of_repeats(inputs) -> list[str]:
     """Warnings of files that a list names more than once; they are evaluated as often."""
     first, found = {}, []
-    for trajectory in trajectories:
+    list_path = inputs.args.trajectories_path
+    for trajectory in inputs.trajectories:
         earlier = first.setdefault(os.path.realpath(trajectory.path), trajectory)
         if earlier is not trajectory:
             found.append(
