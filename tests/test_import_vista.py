@@ -126,7 +126,10 @@ def test_a_folder_stands_for_all_sets_below_it(capsys):
     write("vista/b/notes.txt")
     assert import_vista.main(["vista", "vista/b/deep/apple.yaml", "./vista/", "-o", "out"]) == 0
     out, err = capsys.readouterr()
-    assert err == "vista/b/_template.yaml: skipped: no _template_data.json beside it\n" * 2
+    assert (
+        err
+        == "vista/b/_template.yaml: skipped as a template: no _template_data.json beside it\n" * 2
+    )
     assert [line.split()[1] for line in out.splitlines()] == [
         "out/a_trajectories.txt",
         "out/b/deep/apple_trajectories.txt",
@@ -289,7 +292,11 @@ A = {"path": "a.mp4", "label": "open"}
         ([A | {"path": "folder"}], [": entry 1: a folder, not a video: 'folder'"]),
         ([A | {"path": "a .mp4 "}], [": entry 1: the path '../a .mp4 ' cannot be"]),
         ([A | {"label": "ajar"}], [": entry 1: the label 'ajar' has no prompt"]),
-        ([A | {"label": "open,shut"}], [": entry 1: 'open,shut' is several labels"]),
+        (
+            [A | {"label": "open, ajar,x"}],
+            [": entry 1: the label 'ajar'", ": entry 1: the label 'x'"],
+        ),
+        ([A | {"label": "open,"}], [": entry 1: the label '' has no prompt"]),
     ],
 )
 def test_mistakes_in_the_data(capsys, content, expected):
