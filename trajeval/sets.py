@@ -82,7 +82,8 @@ def check_sets(args: Namespace, problems: list[str]) -> tuple[dict[str, Inputs],
 
 
 def find_pairs(top: Path) -> tuple[dict[str, dict[str, list[Path]]], list[str]]:
-    """The lists in and below a folder: set -> kind -> paths, and what could not be looked at."""
+    """The lists in and below a folder: set -> kind -> paths, and what is wrong beyond single
+    sets."""
     if not os.path.isdir(top):
         return {}, [f"--problem-sets {top}: no such folder"]
     pairs: dict[str, dict[str, list[Path]]] = {}
@@ -91,10 +92,14 @@ def find_pairs(top: Path) -> tuple[dict[str, dict[str, list[Path]]], list[str]]:
         for file in sorted(files):
             stem, suffix = os.path.splitext(file)
             name, _, kind = stem.rpartition("_")
-            if kind in KINDS and suffix.lower() in SUFFIXES and not file.startswith("."):
-                key = Path(os.path.relpath(folder, top), name or " ").as_posix()
-                lists = pairs.setdefault(key, {kind: [] for kind in KINDS})
-                lists[kind].append(Path(folder, file))
+            if kind not in KINDS or suffix.lower() not in SUFFIXES or file.startswith("."):
+                continue
+            path = Path(folder, file)
+            if not name.strip():
+                problems.append(f"{path}: a problem set needs a name before _{kind}")
+                continue
+            key = Path(os.path.relpath(folder, top), name).as_posix()
+            pairs.setdefault(key, {kind: [] for kind in KINDS})[kind].append(path)
     return pairs, problems
 
 
@@ -119,8 +124,6 @@ def folders_below(top: Path, problems: list[str]) -> Iterator[tuple[str, list[st
 def wrong_pair(path: Path, pair: dict[str, list[Path]]) -> list[str]:
     """Why the lists of a set are no pair."""
     first = next(path for paths in pair.values() for path in paths)
-    if not path.name.strip():
-        return [f"{first}: a problem set needs a name before {first.stem}"]
     if wrong := wrong_name(path.name):
         return [f"{first}: the name of the set {path.name!r}: {wrong}"]
     problems = []
@@ -158,7 +161,7 @@ def check_place(args: Namespace, name: str, clashing: set[str]) -> list[str]:
 def names_that_clash(names) -> set[str]:
     """The sets whose results would have paths of each other's, such as x.png of x, and the folder
     of a set called x.png."""
-    owners: dict[str, set[str]] = {SUMMARY: {SUMMARY}}
+    owners: dict[str, set[str]] = {SUMMARY: set()}
     for name in names:
         for path in (f"{name}.png", *(f"{name}/{file}" for file in FILES)):
             owners.setdefault(path, set()).add(name)
@@ -167,7 +170,7 @@ def names_that_clash(names) -> set[str]:
         for folder in (name, *map(str, PurePosixPath(name).parents)):
             if folder in owners:
                 clashing.append(owners[folder] | {name})
-    return {name for of_path in clashing for name in of_path} - {SUMMARY}
+    return {name for of_path in clashing for name in of_path}
 
 
 # --- running
