@@ -12,10 +12,13 @@ import pytest
 from conftest import write
 from make_videos import write_video
 
+import import_vista
+from s3d_evaluator import S3DModel
 from trajeval import embedding, evaluator, report, results, sets
 from trajeval.sets import names_that_clash
 
 ROOT = Path(__file__).parent.parent
+VISTA = ROOT / "tests/vista"
 COLOURS = {"red": (220, 20, 20), "green": (20, 180, 20), "blue": (20, 20, 220)}
 ALL = ["--problem-sets", "sets", "-e", "all", "-o", "out"]
 
@@ -535,3 +538,67 @@ def test_300_sets(run, monkeypatch):
     assert sum(kind == "set" for kind, _ in rows) == 300
     assert rows["folder", "."]["sets"] == "300" and len(rows) == 308
     assert "unchanged: 300 of 300 problem sets" in run()[2]
+
+
+# --- ViSTa
+
+
+def write_videos(folder, clips):
+    """Small videos, each of its own content, where the sets in tests/vista say that they are."""
+    contents = [(clips / f"{colour}_0.mp4").read_bytes() for colour in COLOURS]
+    for data in VISTA.rglob("*_data.json"):
+        for i, item in enumerate(json.loads(data.read_text())):
+            content = contents[i % len(contents)]
+            write(folder / item["path"], content + item["path"].encode())
+
+
+@pytest.mark.slow
+def test_from_vista_to_the_summary(small_weights, clips, capsys):
+    """Real problem sets of all three parts of ViSTa, one with several labels."""
+    write_videos(Path("videos"), clips)
+    assert import_vista.main([str(VISTA), "-o", "sets", "--video-dir", "videos"]) == 0
+    said = capsys.readouterr().err
+    assert "_permutation_and_remix_template.yaml: skipped as a template" in said
+    weights = ["--model-checkpoint-path", str(small_weights / "weights.pth")]
+    quick = ["--n-frames", "2", "--size", "200", "--normalize", "vista"]
+    assert evaluator.main(S3DModel, "", [*ALL, *weights, *quick]) == 0
+    out, err = capsys.readouterr()
+    assert out == "out/all/summary.csv\n"
+    assert "137 videos: 137 computed (" in err
+    rows = read_summary()
+    found = {name: row for (kind, name), row in rows.items() if kind == "set"}
+    assert {
+        name: (int(row["trajectories"]), int(row["prompt_groups"])) for name, row in found.items()
+    } == {
+        "alfred/foundation/clean/apple": (30, 3),
+        "alfred/foundation/heat/apple": (50, 5),
+        "alfred/foundation/on_v_off/desk_lamp": (20, 2),
+        "minecraft/foundation/multilabel": (32, 7),
+        "real_life/level_2/permutation/permutation_level_2_group_3": (2, 2),
+        "real_life/level_8/permutation/permutation_level_8_group_3": (3, 3),
+    }
+    for name, row in found.items():
+        run_json = json.loads(Path("out/all", name, "run.json").read_bytes())
+        assert float(row["macro_f1"]) == run_json["metrics"]["macro_f1"]["value"]
+        assert 0 <= float(row["mean_auc"]) <= 1 and 0 < float(row["mean_average_precision"]) <= 1
+    folders = {name: int(row["sets"]) for (kind, name), row in rows.items() if kind == "folder"}
+    assert (folders["."], folders["alfred"], folders["real_life"], folders["minecraft"]) == (
+        6,
+        3,
+        2,
+        1,
+    )
+    mean = np.mean([float(found[name]["macro_f1"]) for name in found if name[0] == "a"])
+    assert float(rows["folder", "alfred"]["macro_f1"]) == pytest.approx(mean)
+    multi = json.loads(Path("out/all/minecraft/foundation/multilabel/run.json").read_bytes())
+    labels = {
+        item["path"]: item["label"].split(",")
+        for item in json.loads((VISTA / "minecraft/foundation/multilabel_data.json").read_text())
+    }
+    assert len(multi["trajectories"]) == len(labels) == 32
+    for one in multi["trajectories"]:
+        name = Path(one["path"]).name
+        (wanted,) = (own for path, own in labels.items() if Path(path).name == name)
+        assert sorted(one["groups"]) == sorted(wanted)
+    assert evaluator.main(S3DModel, "", [*ALL, *weights, *quick]) == 0
+    assert "unchanged: 6 of 6 problem sets" in capsys.readouterr().err
