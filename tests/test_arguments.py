@@ -138,9 +138,17 @@ def test_groups_that_options_need(lists):
 
 
 def test_the_first_of_each_group(lists):
-    write("t.txt", "[x]\na.mp4\nb.mp4\n[y]\nb.mp4\na.mp4\n")
+    for name in ("c.mp4", "d.mp4"):
+        write(name)
+    write("t.txt", "[x]\na.mp4\nb.mp4\n[y]\nd.mp4\nc.mp4\n")
     _, _, trajectories = checked(*lists, "--max-per-group", "1")
-    assert [(t.group, str(t.path)) for t in trajectories] == [("x", "a.mp4"), ("y", "b.mp4")]
+    assert [(*t.groups, str(t.path)) for t in trajectories] == [("x", "a.mp4"), ("y", "d.mp4")]
+    write("t.txt", "[x]\na.mp4\nb.mp4\nc.mp4\n[y]\nb.mp4\nd.mp4\n")
+    _, _, trajectories = checked(*lists, "--max-per-group", "1")
+    assert [(t.groups, str(t.path)) for t in trajectories] == [
+        (("x",), "a.mp4"),
+        (("x", "y"), "b.mp4"),
+    ]
 
 
 def test_ignored_columns_are_named_with_v(lists, capsys):

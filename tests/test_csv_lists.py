@@ -45,19 +45,19 @@ def test_trajectories(videos):
         "v,0.5,1e1,open,suboptimal\n",
     )
     found = read_trajectories("t.CSV")
-    assert [(t.path.as_posix(), t.start, t.end, t.group, t.rating, t.line) for t in found] == [
-        ("a.mp4", None, 2.5, "open", "success", 2),
-        ("b, c.mp4", 1, None, "close", 0.25, 3),
-        ("v/1.mp4", 0.5, 10, "open", "suboptimal", 4),
-        ("v/2.mp4", 0.5, 10, "open", "suboptimal", 4),
+    assert [(t.path.as_posix(), t.start, t.end, t.groups, t.rating, t.line) for t in found] == [
+        ("a.mp4", None, 2.5, ("open",), "success", 2),
+        ("b, c.mp4", 1, None, ("close",), 0.25, 3),
+        ("v/1.mp4", 0.5, 10, ("open",), "suboptimal", 4),
+        ("v/2.mp4", 0.5, 10, ("open",), "suboptimal", 4),
     ]
 
 
 def test_only_the_needed_column(videos):
     write("t.csv", "path\nv/*.mp4\n")
     assert [(t.path.name, *t[1:]) for t in read_trajectories("t.csv")] == [
-        ("1.mp4", None, 2, None, None, None),
-        ("2.mp4", None, 2, None, None, None),
+        ("1.mp4", (), 2, None, None, None),
+        ("2.mp4", (), 2, None, None, None),
     ]
 
 
@@ -190,3 +190,26 @@ def test_100_000_rows_are_read_in_seconds(videos):
     started = time.process_time()
     assert len(read_trajectories("t.csv")) == 100_000
     assert time.process_time() - started < 4
+
+
+def test_rows_of_the_same_part_in_several_groups(videos):
+    rows = ["a.mp4,0,2,x,1", "a.mp4,0,2,y,1", "a.mp4,2,4,y,", "./a.mp4,0,2.0,z,1", "a.mp4,0,2,y,1"]
+    write("t.csv", "\n".join(["path,start,end,group,rating", *rows]))
+    assert [(t.start, t.end, t.groups, t.rating, t.line) for t in read_trajectories("t.csv")] == [
+        (0, 2, ("x", "y", "z"), 1, 2),
+        (2, 4, ("y",), None, 4),
+        (0, 2, ("y",), 1, 6),
+    ]
+
+
+def test_ratings_of_the_same_part_that_differ(videos):
+    rows = ["a.mp4,x,success", "a.mp4,y,failure", "a.mp4,z,", "v/1.mp4,x,", "v,y,0.5"]
+    write("t.csv", "\n".join(["path,group,rating", *rows]))
+    assert problems(read_trajectories, "t.csv") == [
+        f"t.csv:{line}: column rating: {what} in line {first}: the same video has one rating"
+        for line, what, first in (
+            (3, "is failure, but is success", 2),
+            (4, "is empty, but is success", 2),
+            (6, "is 0.5, but is empty", 5),
+        )
+    ]

@@ -96,7 +96,7 @@ def test_a_run_leaves_the_heatmap_and_its_numbers(project, small_weights, clips)
     assert [len(weight["sha256"]) for weight in run["weights"]] == [64, 64]
     content = hashlib.blake2b((clips / "long.mp4").read_bytes()).hexdigest()
     assert run["trajectories"][0] == {
-        **{"path": str(clips / "long.mp4"), "group": None, "content": content},
+        **{"path": str(clips / "long.mp4"), "groups": [], "content": content},
         **{"length": 70, "width": 96, "height": 64, "fps": 25.0},
         **{"frames": [0, 35], "warning": None},
     }

@@ -19,7 +19,8 @@ from conftest import write
 from make_videos import counting_frames, frame_number, write_video
 
 import import_lerobot
-from trajeval.inputs import read_list, read_prompts
+from trajeval.inputs import read_prompts
+from trajeval.rows import read_list
 
 ROOT = Path(__file__).parent.parent
 SAMPLES = ROOT / "tests/lerobot"  # of 9 episodes of the same lengths and tasks, see its README
@@ -109,7 +110,7 @@ def entries(path):
     """A list's entries as (text, group)."""
     found, wrong = read_list(Path(path), "trajectory")
     assert not wrong
-    return [(text, group) for text, group, _ in found]
+    return [(row.text, row.group) for row in found]
 
 
 def frames_of(entry, folder="out"):

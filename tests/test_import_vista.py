@@ -38,7 +38,7 @@ def read_back(folder, task):
     """(prompts, videos) as the evaluators read them, each with its group."""
     prompts = [(p.text, p.group) for p in read_prompts(Path(folder) / f"{task}_prompts.txt")]
     found = read_trajectories(Path(folder) / f"{task}_trajectories.txt")
-    return prompts, [(os.path.realpath(video.path), video.group) for video in found]
+    return prompts, [(os.path.realpath(v.path), group) for v in found for group in v.groups]
 
 
 def real(*videos):

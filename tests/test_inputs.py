@@ -184,7 +184,7 @@ def test_groups_hold_for_all_that_a_line_means():
     for name in ("v/a.mp4", "v/b.mp4"):
         write(name)
     write("t.txt", "[run]\nv\n")
-    assert [(t.group, t.line) for t in read_trajectories("t.txt")] == [("run", 2)] * 2
+    assert [(t.groups, t.line) for t in read_trajectories("t.txt")] == [(("run",), 2)] * 2
 
 
 @given(st.binary(max_size=300))
@@ -195,3 +195,25 @@ def test_any_bytes_are_read_or_refused(data):
             assert read("p.txt")
         except UserError as error:
             assert error.problems and all(p.startswith("p.txt") for p in error.problems)
+
+
+def test_a_file_in_several_groups_has_several_labels():
+    for name in ("v/a.mp4", "v/b.mp4"):
+        write(name)
+    Path("link.mp4").symlink_to("v/b.mp4")
+    write("t.txt", "[run]\nv\n[jump]\n./v/a.mp4\n[fly]\nlink.mp4\nv/a.mp4\n")
+    assert [(t.path.as_posix(), t.groups, t.line) for t in read_trajectories("t.txt")] == [
+        ("v/a.mp4", ("run", "jump", "fly"), 2),
+        ("v/b.mp4", ("run", "fly"), 2),
+    ]
+
+
+def test_a_file_twice_in_one_group_is_repeated():
+    write("a.mp4")
+    write("t.txt", "[x]\na.mp4\na.mp4\n[y]\na.mp4\n")
+    assert [(t.groups, t.line) for t in read_trajectories("t.txt")] == [
+        (("x", "y"), 2),
+        (("x",), 3),
+    ]
+    write("t.txt", "a.mp4\na.mp4\n")
+    assert [(t.groups, t.line) for t in read_trajectories("t.txt")] == [((), 1), ((), 2)]

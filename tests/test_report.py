@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from trajeval.report import report
-from trajeval.table import Entry, Table
+from trajeval.table import Table, entry_of
 
 SIMILARITIES = np.array([[0.9, 0.7, 0.1], [0.8, 0.2, 0.4], [0.1, 0.2, 0.9]], np.float32)
 
 
 def entries(names, groups):
-    return [Entry(f"/x/{name}", group) for name, group in zip(names, groups)]
+    return [entry_of(f"/x/{name}", group) for name, group in zip(names, groups)]
 
 
 def reported(row_groups, column_groups, **options):

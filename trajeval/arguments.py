@@ -4,6 +4,7 @@ Start-up matters: nothing here imports anything heavy.
 """
 
 import argparse
+from collections import Counter
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
@@ -191,14 +192,14 @@ def check_groups(args, prompts: list[Prompt], trajectories: list[Trajectory]) ->
         )
     if args.ensemble == "mean-embedding" and None in groups:
         problems.append(f"{args.prompts_path}: --ensemble mean-embedding needs prompt groups")
-    if args.max_per_group is not None and trajectories and trajectories[0].group is None:
+    if args.max_per_group is not None and trajectories and not trajectories[0].groups:
         problems.append(f"{args.trajectories_path}: --max-per-group needs trajectory groups")
     if args.normalize and len(trajectories) == 1:
         problems.append(
             f"{args.trajectories_path}: --normalize {args.normalize} needs two trajectories or more"
         )
     for trajectory in trajectories:
-        if trajectory.group == BASELINE:
+        if BASELINE in trajectory.groups:
             problems.append(
                 f"{args.trajectories_path}:{trajectory.line}: [{BASELINE}] is reserved for "
                 "prompts: rename the trajectory group"
@@ -208,10 +209,11 @@ def check_groups(args, prompts: list[Prompt], trajectories: list[Trajectory]) ->
 
 
 def first_of_groups(trajectories: list[Trajectory], n: int) -> list[Trajectory]:
-    """The first n trajectories of each group, in order."""
-    kept, counts = [], {}
+    """The first n trajectories of each group, in order. A group may keep more: those that are among
+    the first of another group too."""
+    kept, counts = [], Counter()
     for trajectory in trajectories:
-        counts[trajectory.group] = counts.get(trajectory.group, 0) + 1
-        if counts[trajectory.group] <= n:
+        counts.update(trajectory.groups)
+        if any(counts[name] <= n for name in trajectory.groups):
             kept.append(trajectory)
     return kept

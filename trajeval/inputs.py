@@ -1,21 +1,15 @@
-"""Reads prompt lists and trajectory lists.
+"""Reads prompt lists and trajectory lists: what their rows mean, and where the videos are."""
 
-A list is a UTF-8 text file with one entry on each line. Blank lines and lines that begin with `#`
-are skipped; a byte-order mark and Windows line ends are accepted. A line `[name]` opens a group,
-and in a list with groups every entry belongs to one. A list whose name ends in `.csv` is a table,
-which `csv_lists.py` reads.
-"""
-
-import errno
 import os
 import stat
+from collections import Counter
 from collections.abc import Iterator
 from glob import has_magic, iglob
 from pathlib import Path
 from typing import NamedTuple
 
-from trajeval.csv_lists import Row, read_rows
-from trajeval.files import open_regular, project_folder
+from trajeval.files import project_folder, real_paths
+from trajeval.rows import is_table, read_list
 from trajeval.terminal import UserError, printable
 
 # The videos of a folder. A file that is named itself may have any suffix.
@@ -24,8 +18,6 @@ VIDEO_SUFFIXES = (
     *(".mpg", ".mts", ".ogv", ".ts", ".vob", ".webm", ".wmv"),
 )
 BASELINE = "baseline"  # the group of prompts that describe only what all trajectories share
-MAX_BYTES = 1 << 24  # of a list
-MAX_CSV_BYTES = 1 << 26  # of a table, which may have columns of all kinds
 
 
 class Prompt(NamedTuple):
@@ -35,11 +27,11 @@ class Prompt(NamedTuple):
 
 
 class Trajectory(NamedTuple):
-    """start, end: the part of the video, in seconds, None for its own. rating: how good it is: a
-    number, or one of csv_lists.RATINGS."""
+    """groups: in the order of the list, none in a list without. start, end: the part of the video,
+    in seconds, None for its own. rating: how good it is: a number, or one of csv_lists.RATINGS."""
 
     path: Path
-    group: str | None
+    groups: tuple[str, ...]
     line: int
     start: float | None = None
     end: float | None = None
@@ -72,119 +64,84 @@ def read_trajectories(path: str | Path, notes: list[str] | None = None) -> list[
         except ValueError as error:
             problems.append(f"{path}:{row.line}{column}: {error}")
         else:
-            part = row.start, row.end
+            groups, part = (row.group,) if row.group else (), (row.start, row.end)
             trajectories += [
-                Trajectory(video, row.group, row.line, *part, row.rating) for video in found
+                Trajectory(video, groups, row.line, *part, row.rating) for video in found
             ]
+    trajectories = with_all_groups(path, trajectories, problems)
     if problems:
         raise UserError(*problems)
     return trajectories
 
 
-def is_table(path: Path) -> bool:
-    return path.suffix.lower() == ".csv"
-
-
-def read_list(path: Path, kind: str, notes: list[str] | None) -> tuple[list[Row], list[str]]:
-    """The entries of a list, and what is wrong with it."""
-    limit = MAX_CSV_BYTES if is_table(path) else MAX_BYTES
-    try:
-        with open_regular(path) as file:
-            data = file.read(limit + 1)
-    except FileNotFoundError:
-        return [], [f"{path}: no such {kind} list"]
-    except IsADirectoryError:
-        return [], [f"{path}: is a folder; give a text file with one {kind} on each line"]
-    except OSError as error:
-        return [], [f"{path}: cannot be read: {error.strerror}"]
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return [], [f"{path}: is UTF-16 text: save the list as UTF-8"]
-    if is_table(path):
-        if len(data) > limit:
-            return [], [f"{path}: is larger than {limit >> 20} MiB: split it"]
-        rows, problems, ignored = read_rows(path, data, kind)
-        if ignored and notes is not None:
-            notes.append(f"{path}: columns ignored: {printable(', '.join(ignored))}")
-        return rows, problems
-    if b"\0" in data or len(data) > limit:
-        return [], [f"{path}: is not a text file with one {kind} on each line"]
-    return read_lines(path, data, kind)
-
-
-def read_lines(path: Path, data: bytes, kind: str) -> tuple[list[Row], list[str]]:
-    """The entries of a text file, and what is wrong with it."""
-    rows, opened, problems = parse_lines(path, data.removeprefix(b"\xef\xbb\xbf").splitlines())
-    if problems:
-        return rows, problems
-    if not rows:
-        return [], [f"{path}: has no {kind}: write one on each line"]
-    filled = {row.group for row in rows}
-    for name, number in opened.items():
-        if name not in filled:
-            problems.append(f"{path}:{number}: the group [{name}] is empty")
-    if opened and rows[0].group is None:
-        problems.append(
-            f"{path}:{rows[0].line}: comes before the first group: in a list with groups every "
-            "entry belongs to one"
-        )
-    return rows, problems
-
-
-def parse_lines(path: Path, lines: list[bytes]):
-    """The lines of a list -> its entries, its groups with the line that opens each, and what is
-    wrong."""
-    entries, problems = [], []
-    group, opened = None, {}  # opened: group name -> its line
-    for number, line in enumerate(lines, 1):
-        try:
-            text = line.decode("utf-8").strip()
-        except UnicodeDecodeError as error:
-            byte = line[error.start]
-            problems.append(f"{path}:{number}: not UTF-8 (byte 0x{byte:02x}): save it as UTF-8")
+def with_all_groups(
+    path: Path, trajectories: list[Trajectory], problems: list[str]
+) -> list[Trajectory]:
+    """The trajectories of a list with each in all of its groups: the same part of a file in another
+    group is the same trajectory, in the same group it is repeated. Ratings that differ are added to
+    the problems."""
+    real_path = real_paths()
+    merged: list[Trajectory] = []
+    first_places: dict[tuple, int] = {}  # a part of a file -> where it is in merged
+    others: dict[int, tuple[list[int], Counter]] = {}  # there -> all its places, its groups so far
+    for trajectory in trajectories:
+        part = real_path(trajectory.path), trajectory.start, trajectory.end
+        place = first_places.setdefault(part, len(merged))
+        if place == len(merged):
+            merged.append(trajectory)
             continue
-        if not text or text.startswith("#"):
-            continue
-        if text.startswith("[") and text.endswith("]"):
-            group = text[1:-1].strip()
-            if not group:
-                problems.append(f"{path}:{number}: a group needs a name between the brackets")
-            elif group in opened:
-                problems.append(
-                    f"{path}:{number}: the group [{group}] was already opened in line "
-                    f"{opened[group]}: put its entries together"
-                )
-            opened.setdefault(group, number)
+        first = merged[place]
+        if trajectory.rating != first.rating:
+            problems.append(
+                f"{path}:{trajectory.line}: column rating: {shown_rating(trajectory.rating)}, but "
+                f"{shown_rating(first.rating)} in line {first.line}: the same video has one rating"
+            )
+        places, counts = others.setdefault(place, ([place], Counter([first.groups])))
+        n = counts[trajectory.groups]
+        counts[trajectory.groups] += 1
+        if n == len(places):
+            places.append(len(merged))
+            merged.append(trajectory)
         else:
-            entries.append(Row(text, group, number))
-    return entries, opened, problems
+            earlier = merged[places[n]]
+            merged[places[n]] = earlier._replace(groups=earlier.groups + trajectory.groups)
+    return merged
 
 
-def places_of(list_folder: Path) -> dict[Path, str]:
-    """The folders where the entries of a list are looked up, and what they are called."""
-    places = {list_folder: str(list_folder), Path(): "the current folder"}
-    places = {Path(): places.pop(Path())} | places  # the current folder first
+def shown_rating(rating: float | str | None) -> str:
+    return "is empty" if rating is None else f"is {rating}"
+
+
+def places_of(list_folder: Path) -> dict[str, str]:
+    """The folders where the entries of a list are looked up, and what they are called; "" is the
+    current folder, the first."""
+    places = {"": "the current folder"}
+    if list_folder != Path():
+        places[str(list_folder)] = str(list_folder)
     if project := project_folder():
-        places.setdefault(project, "the folder of the scripts")
+        places.setdefault(str(project), "the folder of the scripts")
     return places
 
 
-def find_videos(entry: str, places: dict[Path, str]) -> list[Path]:
+def find_videos(entry: str, places: dict[str, str]) -> list[Path]:
     """The files that an entry of a trajectory list means. Raises ValueError if there are none."""
     expanded = os.path.expanduser(entry)
+    is_pattern = has_magic(expanded)
     for folder in places:
         path = os.path.join(folder, expanded)
         mode = mode_of(path)
         if stat.S_ISREG(mode) and os.access(path, os.R_OK):
             return [Path(path)]
+        found = []
         if stat.S_ISDIR(mode):
             found = sorted(videos_in(Path(path)))
             if not found:
                 raise ValueError(f"no videos in the folder {printable(entry)}")
-        elif os.path.lexists(path):
+        elif mode:
             check_file(Path(path))
             return [Path(path)]
-        else:
-            matches = [folder / match for match in find_matches(entry, folder)]
+        elif is_pattern:
+            matches = [Path(folder, match) for match in find_matches(expanded, Path(folder))]
             found = sorted(match for match in matches if not match.is_dir())
             if matches and not found:
                 raise ValueError(f"matches only folders, no files: {printable(entry)}")
@@ -197,14 +154,14 @@ def find_videos(entry: str, places: dict[Path, str]) -> list[Path]:
 
 
 def mode_of(path: str) -> int:
-    """What is at a path (see `stat`), 0 if nothing is. Raises OSError if it cannot be known. A list
-    may have 100,000 entries: pathlib takes several times as long."""
+    """What is at a path (see `stat`), of a link what it leads to; 0 if nothing is. Raises OSError
+    if it cannot be known. pathlib takes several times as long, and a list may have 100,000
+    entries."""
     try:
-        return os.stat(path).st_mode
-    except OSError as error:
-        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
-            return 0
-        raise
+        mode = os.lstat(path).st_mode
+        return os.stat(path).st_mode if stat.S_ISLNK(mode) and os.path.exists(path) else mode
+    except (FileNotFoundError, NotADirectoryError):
+        return 0
 
 
 def check_file(path: Path) -> None:
@@ -227,9 +184,6 @@ def check_regular(path: Path) -> None:
 def find_matches(pattern: str, folder: Path) -> Iterator[str]:
     """The paths that match a glob pattern, from a folder. `**` means this folder and all below it,
     each of them once, however many links lead to it."""
-    pattern = os.path.expanduser(pattern)
-    if not has_magic(pattern):
-        return
     head, stars, rest = partition_recursive(pattern)
     if not stars:
         yield from iglob(pattern, root_dir=folder)

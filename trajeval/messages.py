@@ -1,16 +1,16 @@
 """What a run says of its inputs, its model and its results, in lines for the terminal."""
 
-import os
-
+from trajeval.files import real_paths
 from trajeval.terminal import plural, printable
 
 
 def of_repeats(inputs) -> list[str]:
     """Warnings of files that a list names more than once; they are evaluated as often."""
-    first, found = {}, []
+    first, found, real_path = {}, [], real_paths()
     list_path = inputs.args.trajectories_path
     for trajectory in inputs.trajectories:
-        earlier = first.setdefault(os.path.realpath(trajectory.path), trajectory)
+        part = real_path(trajectory.path), trajectory.start, trajectory.end
+        earlier = first.setdefault(part, trajectory)
         if earlier is not trajectory:
             found.append(
                 f"warning: {list_path}:{trajectory.line}: {printable(str(trajectory.path))} is the "

@@ -40,7 +40,11 @@ def record_of(inputs, model, embedded, table, verdict, clock) -> dict:
         ],
         "columns": [{"prompt": column.name, "group": column.group} for column in table.columns],
         "trajectories": [
-            {"path": trajectory.path.as_posix(), "group": trajectory.group, **describe_clip(found)}
+            {
+                "path": trajectory.path.as_posix(),
+                "groups": trajectory.groups,
+                **describe_clip(found),
+            }
             for trajectory, found in zip(inputs.trajectories, embedded.videos)
         ],
         "seconds": clock.seconds,
@@ -56,7 +60,7 @@ def fingerprint(inputs, model, contents: list[str | None]) -> str:
     """The SHA-256 of everything that the results of a run depend on: its lists, the contents of its
     videos, the model with its weights, the options, the versions of packages, and this code. It is
     known before anything is embedded. contents: of each trajectory, as embedding.content_of gives
-    them; with None among them, which is a video that could not be read, it is never the same."""
+    them, None for one that cannot be used."""
     depends_on = {
         "arguments": {k: v for k, v in vars(inputs.args).items() if k not in NO_MATTER},
         "versions": versions(model),

@@ -64,7 +64,8 @@ def report(
     files["groups.png"] = as_png(group_bars(groups.table, groups.deviations, title))
     if verdict:
         files["metrics.json"] = as_json(verdict)
-        files["confusion.png"] = as_png(draw_confusion(verdict, groups.table.rows, title))
+        if np.any(verdict["confusion"]):
+            files["confusion.png"] = as_png(draw_confusion(verdict, groups.table.rows, title))
     picture = as_png(group_heatmap(groups, title, **scale))
     return Report(picture, files, verdict, lines)
 
@@ -80,13 +81,14 @@ def group_heatmap(groups: Grouped, title: str, *, with_deviations: bool = True, 
 
 
 def draw_confusion(verdict: dict, order: list[Entry], title: str) -> Figure:
-    """The confusion matrix of a verdict: rows are the behaviours that have trajectories, in the
-    order of the groups in `order`; columns are the same, then the other prompt groups."""
-    names = verdict["prompt_groups"]
+    """The confusion matrix of a verdict: rows are the behaviours that have trajectories with one
+    label, in the order of the groups in `order`; columns are the same, then the other prompt
+    groups."""
+    names, counts = verdict["prompt_groups"], np.array(verdict["confusion"])
     present = [names.index(group.name) for group in order if group.name in names]
+    present = [i for i in present if counts[i].any()]
     columns = present + [i for i in range(len(names)) if i not in present]
-    counts = np.array(verdict["confusion"])[np.ix_(present, columns)]
-    return confusion_matrix(counts, [names[i] for i in columns], title)
+    return confusion_matrix(counts[np.ix_(present, columns)], [names[i] for i in columns], title)
 
 
 def similarities_csv(table: Table) -> bytes:

@@ -65,12 +65,11 @@ def parse_results(folder: Path) -> Results:
     with open_regular(folder / "similarities.npy") as file:
         values = np.lib.format.read_array(file, allow_pickle=False)
     used = [entry for entry in run["trajectories"] if "error" not in entry]
-    rows = [Entry(str(entry["path"]), entry["group"]) for entry in used]
-    columns = [Entry(str(entry["prompt"]), entry["group"]) for entry in run["columns"]]
+    rows = [Entry(str(entry["path"]), groups_in(entry)) for entry in used]
+    columns = [Entry(str(entry["prompt"]), groups_in(entry)) for entry in run["columns"]]
     name, model, label = (str(run[key]) for key in ("experiment", "description", "similarity"))
     for entries in (rows, columns):
-        kinds = {type(entry.group) for entry in entries}
-        if kinds - {str, type(None)} or len(kinds) > 1:
+        if len({bool(entry.groups) for entry in entries}) > 1:
             raise ValueError("in a list with groups every entry needs one, a text")
     if values.shape != (len(rows), len(columns)) or not values.size:
         shape = " by ".join(map(str, values.shape))
@@ -82,6 +81,15 @@ def parse_results(folder: Path) -> Results:
     contents = [entry.get("content") for entry in used]
     table = Table(values, rows, columns, label)
     return Results(name, model, table, contents, run.get("fingerprint"), missing)
+
+
+def groups_in(entry: dict) -> tuple[str, ...]:
+    """The groups of an entry in run.json; before 0.2.0 a trajectory had a single `group`, as a
+    prompt has. Raises whatever a damaged entry raises."""
+    groups = entry["groups"] if "groups" in entry else [entry["group"]]
+    if not isinstance(groups, list) or not all(isinstance(name, str | None) for name in groups):
+        raise ValueError("in a list with groups every entry needs one, a text")
+    return tuple(name for name in groups if name is not None)
 
 
 def check_manifest(folder: Path, run: dict) -> list[Path]:

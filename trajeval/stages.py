@@ -5,7 +5,6 @@ once.
 Start-up matters: what is heavy to import is imported once the inputs have been checked.
 """
 
-import os
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from trajeval import messages
 from trajeval.arguments import Inputs
 from trajeval.cache import Cache
-from trajeval.inputs import Trajectory
+from trajeval.files import real_paths
 from trajeval.terminal import UserError, progress, tell, tell_all, telling_few
 
 if TYPE_CHECKING:  # NumPy is imported where it is needed
@@ -92,7 +91,16 @@ def embed_videos(sets: list[Inputs], model, cache: Cache, args) -> list[list]:
     """For each set what `Embeddings.videos` has."""
     from trajeval.embedding import embed_trajectories
 
-    videos = {video_of(one): one.path for inputs in sets for one in inputs.trajectories}
+    real_path = real_paths()
+    parts = [
+        [(real_path(one.path), one.start, one.end) for one in inputs.trajectories]
+        for inputs in sets
+    ]
+    videos = {
+        part: one.path
+        for inputs, own in zip(sets, parts)
+        for part, one in zip(own, inputs.trajectories)
+    }
     start, answers = time.monotonic(), {}
     with (
         closing(
@@ -112,12 +120,7 @@ def embed_videos(sets: list[Inputs], model, cache: Cache, args) -> list[list]:
             if args.verbose and not isinstance(found, Exception):
                 tell(messages.of_video(path, found))
     tell(messages.of_videos(list(answers.values()), time.monotonic() - start))
-    return [[answers[video_of(one)] for one in inputs.trajectories] for inputs in sets]
-
-
-def video_of(trajectory: Trajectory) -> tuple:
-    """What is the same for trajectories of the same frames, whatever leads to the file."""
-    return os.path.realpath(trajectory.path), trajectory.start, trajectory.end
+    return [[answers[part] for part in own] for own in parts]
 
 
 def evaluate(inputs: Inputs, model, embedded: Embeddings, clock: Clock) -> tuple["Table", "Report"]:
@@ -149,13 +152,13 @@ def compare(inputs: Inputs, embedded: Embeddings) -> tuple["np.ndarray", "Table"
     import numpy as np
 
     from trajeval.similarity import table_of
-    from trajeval.table import Entry
+    from trajeval.table import Entry, entry_of
 
     args, answers = inputs.args, embedded.videos
     usable = [(t, a) for t, a in zip(inputs.trajectories, answers) if not isinstance(a, Exception)]
     videos = np.stack([found.embedding for _, found in usable])
-    rows = [Entry(trajectory.path.as_posix(), trajectory.group) for trajectory, _ in usable]
-    columns = [Entry(prompt.text, prompt.group) for prompt in inputs.prompts]
+    rows = [Entry(trajectory.path.as_posix(), trajectory.groups) for trajectory, _ in usable]
+    columns = [entry_of(prompt.text, prompt.group) for prompt in inputs.prompts]
     table = table_of(
         *(videos, embedded.texts, rows, columns),
         similarity=args.similarity,

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from trajeval.files import open_regular
-from trajeval.inputs import MAX_BYTES
 from trajeval.lists import wrong_group, wrong_line, wrong_prompt
+from trajeval.rows import MAX_BYTES
 from trajeval.terminal import UserError
 
 STRING = "tag:yaml.org,2002:str"
