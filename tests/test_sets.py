@@ -15,6 +15,7 @@ from make_videos import write_video
 import import_vista
 from s3d_evaluator import S3DModel
 from trajeval import embedding, evaluator, report, results, sets
+from trajeval.arguments import check_arguments
 from trajeval.sets import names_that_clash
 
 ROOT = Path(__file__).parent.parent
@@ -283,7 +284,8 @@ def test_a_wrong_set_does_not_stop_the_others(run):
     write_set("twice")
     write_set("twice", suffix=".csv")
     write("sets/_prompts.txt", "x\n")
-    status, out, err = run()
+    write("sets/line\nbreak_prompts.txt", "x\n")
+    status, out, err = run("-v")
     assert (status, out) == (1, "out/all/summary.csv\n")
     wanted = [
         "sets/_prompts.txt: a problem set needs a name before _prompts",
@@ -293,6 +295,7 @@ def test_a_wrong_set_does_not_stop_the_others(run):
         "sets/a/wrong_trajectories.txt:4: the group [red] was already opened in line 1",
         "sets/b/half_prompts.txt: no half_trajectories.txt or .csv beside it: half a pair",
         "sets/b/other_trajectories.txt: no other_prompts.txt or .csv beside it: half a pair",
+        "sets/line�break_prompts.txt: the name of the set 'line\\nbreak': use",
         "skipped: bytes (1 problem)",
         "skipped: twice (2 problems)",
         "skipped: a/wrong (4 problems)",
@@ -331,6 +334,15 @@ def test_options_and_sets_are_checked_together(run):
         "sets/b_prompts.txt: has no prompt: write one on each line",
         "4 problems found; nothing was run",
     ]
+
+
+def test_the_demo_is_its_weights_alone():
+    args, problems = check_arguments(S3DModel, "", ["--demo", "--problem-sets", "sets"])
+    assert problems == [] and args.experiment_id == "demo"
+    write_set("x")
+    found, has_wrong = sets.check_sets(args, problems)
+    assert [inputs.args.prompts_path for inputs in found.values()] == ["sets/x_prompts.txt"]
+    assert not has_wrong
 
 
 def test_what_options_need_of_the_lists_holds_for_each_set(run):

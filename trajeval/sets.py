@@ -96,7 +96,9 @@ def find_pairs(top: Path) -> tuple[dict[str, dict[str, list[Path]]], list[str]]:
                 continue
             path = Path(folder, file)
             if not name.strip():
-                problems.append(f"{path}: a problem set needs a name before _{kind}")
+                problems.append(
+                    f"{printable(str(path))}: a problem set needs a name before _{kind}"
+                )
                 continue
             key = Path(os.path.relpath(folder, top), name).as_posix()
             pairs.setdefault(key, {kind: [] for kind in KINDS})[kind].append(path)
@@ -110,7 +112,9 @@ def folders_below(top: Path, problems: list[str]) -> Iterator[tuple[str, list[st
     for folder, folders, files in os.walk(
         top,
         followlinks=True,
-        onerror=lambda error: problems.append(f"{error.filename}: {error.strerror}"),
+        onerror=lambda error: problems.append(
+            f"{printable(str(error.filename))}: {error.strerror}"
+        ),
     ):
         found = os.stat(folder)
         if (found.st_dev, found.st_ino) in seen:
@@ -123,7 +127,7 @@ def folders_below(top: Path, problems: list[str]) -> Iterator[tuple[str, list[st
 
 def wrong_pair(path: Path, pair: dict[str, list[Path]]) -> list[str]:
     """Why the lists of a set are no pair."""
-    first = next(path for paths in pair.values() for path in paths)
+    first = printable(str(next(path for paths in pair.values() for path in paths)))
     if wrong := wrong_name(path.name):
         return [f"{first}: the name of the set {path.name!r}: {wrong}"]
     problems = []
@@ -131,8 +135,9 @@ def wrong_pair(path: Path, pair: dict[str, list[Path]]) -> list[str]:
         if not paths:
             problems.append(f"{first}: no {path.name}_{kind}.txt or .csv beside it: half a pair")
         elif len(paths) > 1:
-            names = " and ".join(path.name for path in paths)
-            problems.append(f"{path.parent}: {names} are of the same set: keep one of them")
+            names = printable(" and ".join(path.name for path in paths))
+            folder = printable(str(path.parent))
+            problems.append(f"{folder}: {names} are of the same set: keep one of them")
     return problems
 
 

@@ -7,7 +7,7 @@ Start-up matters: what is heavy to import is imported once the inputs have been 
 
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from importlib import import_module
 from threading import Thread
@@ -17,7 +17,7 @@ from trajeval import messages
 from trajeval.arguments import Inputs
 from trajeval.cache import Cache
 from trajeval.files import real_paths
-from trajeval.terminal import UserError, progress, tell, tell_all, telling_few
+from trajeval.terminal import UserError, printable, progress, tell, tell_all, telling_few
 
 if TYPE_CHECKING:  # NumPy is imported where it is needed
     import numpy as np
@@ -114,9 +114,9 @@ def embed_videos(sets: list[Inputs], model, cache: Cache, args) -> list[list]:
             answers[video] = found
             advance(1)
             if isinstance(found, Exception):
-                tell_error(f"error: {found}")
+                tell_error(printable(f"error: {found}", 1000))
             elif found.warning:
-                tell_warning(f"warning: {path}: {found.warning}")
+                tell_warning(f"warning: {printable(str(path))}: {found.warning}")
             if args.verbose and not isinstance(found, Exception):
                 tell(messages.of_video(path, found))
     tell(messages.of_videos(list(answers.values()), time.monotonic() - start))
@@ -172,8 +172,14 @@ def compare(inputs: Inputs, embedded: Embeddings) -> tuple["np.ndarray", "Table"
 
 @contextmanager
 def imported_meanwhile(module: str) -> Iterator[None]:
-    """Imports a module beside what the block does; the thread ends with the block."""
-    thread = Thread(target=import_module, args=(module,))
+    """Imports a module beside what the block does; the thread ends with the block. If that fails,
+    the import that needs the module says why."""
+
+    def attempt():
+        with suppress(Exception):
+            import_module(module)
+
+    thread = Thread(target=attempt)
     thread.start()
     try:
         yield

@@ -62,10 +62,10 @@ def row_of(name: str, table: Table, verdict: dict | None) -> SetRow:
 
 
 def value_at(content: Any, path: Iterable[str]) -> float | None:
-    """What a path of keys leads to in nested dictionaries; None if it leads nowhere."""
+    """The number that a path of keys leads to in nested dictionaries; None if there is none."""
     for key in path:
         content = content.get(key) if isinstance(content, dict) else None
-    return content
+    return None if content is None or math.isnan(content) else content
 
 
 def mean_of(values: list[float]) -> float | None:
