@@ -73,6 +73,22 @@ def test_two_models(capsys):
         assert row["strong - weak low"] <= row["strong - weak"] <= row["strong - weak high"]
 
 
+def test_parts_of_one_file_are_told_apart():
+    """By where they start and end; the file may have moved meanwhile."""
+    values, starts = noise(0, 1), list(range(8))
+    leave("a", values, contents=["same"] * 8)
+    leave("b", values[::-1], GROUPS[::-1], [f"moved/{i}" for i in range(8)], contents=["same"] * 8)
+    for name, order in (("a", starts), ("b", starts[::-1])):
+        path = Path(f"out/{name}/run.json")
+        run = json.loads(path.read_text(encoding="utf-8"))
+        for entry, start in zip(run["trajectories"], order):
+            entry |= {"start": start, "end": start + 1}
+        path.write_text(json.dumps(run), encoding="utf-8")
+    assert compare("out/a", "out/b") == 0
+    for row in read_table()[1].values():
+        assert row["b - a"] == row["b - a low"] == row["b - a high"] == 0
+
+
 def test_a_run_against_itself_differs_by_nothing():
     assert compare(leave("a", noise(0, 1)), leave("b", noise(0, 1))) == 0
     for row in read_table()[1].values():

@@ -26,6 +26,20 @@ def problems(read, path):
     return caught.value.problems
 
 
+def test_parts_in_columns_or_in_paths(videos):
+    write("t.csv", "path,start,end\na.mp4,1.50,2\na.mp4#t=1,,\nv#t=5,,\nv/1.mp4,,4\n")
+    found = read_trajectories("t.csv")
+    assert [t.name for t in found] == [
+        *("a.mp4#t=1.5,2", "a.mp4#t=1", "v/1.mp4#t=5", "v/2.mp4#t=5", "v/1.mp4#t=,4"),
+    ]
+    write("t.csv", 'path,start\na.mp4#t=1,2\n"a.mp4#t=3,1",\n')
+    assert problems(read_trajectories, "t.csv") == [
+        "t.csv:2: column path: has a part, #t=START,END, and so have the columns start and end: "
+        "use one",
+        "t.csv:3: column path: #t=3,1: END must be after START",
+    ]
+
+
 def test_prompts():
     write("p.csv", 'group,prompt,author\nopen,"the robot opens, slowly",me\nclose, it closes ,\n')
     notes = []

@@ -14,7 +14,7 @@ from make_videos import write_video
 
 import import_vista
 from s3d_evaluator import S3DModel
-from trajeval import embedding, evaluator, report, results, sets
+from trajeval import batches, evaluator, report, results, sets
 from trajeval.arguments import check_arguments
 from trajeval.sets import names_that_clash
 
@@ -96,16 +96,16 @@ def read_summary(folder="out/all"):
     return {(row["kind"], row["name"]): row for row in rows}
 
 
-def counted(monkeypatch, name="embed_batch"):
-    """A list that gets the paths of the videos that are embedded."""
-    paths, original = [], embedding.embed_batch
+def counted(monkeypatch):
+    """A list that gets the names of the videos that are embedded."""
+    names, original = [], batches.embed_batch
 
     def counting(model, batch):
-        paths.extend(Path(path).name for path, _ in batch)
+        names.extend(Path(source.name).name for source, _ in batch)
         return original(model, batch)
 
-    monkeypatch.setattr(embedding, name, counting)
-    return paths
+    monkeypatch.setattr(batches, "embed_batch", counting)
+    return names
 
 
 # --- what a run leaves
@@ -188,6 +188,19 @@ def test_summary(run):
     shown = err[-5:]
     assert [line.split()[0] for line in shown] == ["folder", ".", "a", "a/b", "mean"]
     assert f"0.67 ± {error:.2f}" in shown[1] and shown[1].split()[1] == "4"
+
+
+def test_parts_of_a_video_that_sets_share(run, monkeypatch):
+    write("sets/x_prompts.txt", "it is red\n")
+    write("sets/y_prompts.txt", "it is red\n")
+    write("sets/x_trajectories.txt", "../v/red_0.mp4\n../v/red_0.mp4#t=,0.1\n")
+    write("sets/y_trajectories.csv", "path,end\n../v/red_0.mp4,0.1\n../v/red_0.mp4,0.05\n")
+    embedded = counted(monkeypatch)
+    assert run("--no-cache")[0] == 0
+    assert sorted(embedded) == ["red_0.mp4", "red_0.mp4#t=,0.05", "red_0.mp4#t=,0.1"]
+    assert "unchanged: 2 of 2 problem sets" in run("--no-cache")[2]
+    write("sets/y_trajectories.csv", "path,end\n../v/red_0.mp4,0.1\n../v/red_0.mp4,0.06\n")
+    assert "unchanged: 1 of 2 problem sets" in run("--no-cache")[2]
 
 
 # --- what is not run again

@@ -166,7 +166,8 @@ def check_combinations(args) -> list[str]:
     elif args.cache_dir:
         problems += wrong_folder("--cache-dir", Path(args.cache_dir))
     elif not args.no_cache:
-        args.cache_dir = str(default_folder())
+        folder = default_folder()
+        args.cache_dir = None if folder is None else str(folder)
     if args.alpha is None:
         args.alpha = 0.5
     elif args.similarity == "cosine":

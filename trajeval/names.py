@@ -5,7 +5,7 @@ import textwrap
 import unicodedata
 from pathlib import Path
 
-from trajeval.inputs import VIDEO_SUFFIXES
+from trajeval.finding import VIDEO_SUFFIXES
 from trajeval.table import Table
 
 

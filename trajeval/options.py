@@ -110,6 +110,13 @@ RUN_OPTIONS = (
     OUTPUT_DIR,
     Option("-v, --verbose", "show the sampled frames, shapes, device, times and all warnings"),
 )
+FPS = Option(
+    "--fps",
+    "frames per second of trajectories that do not say: folders of images, arrays",
+    "FPS",
+    number(lambda fps: 0 < fps <= 1e6, "above 0, up to 1000000"),
+    shown="unknown",
+)
 MODEL_OPTIONS = (
     Option(
         *("--batch-size", "videos embedded together; halved when memory runs out", "N"),
@@ -213,4 +220,4 @@ def shared_options(model_class) -> list[Option]:
     n_frames = Option(
         "--n-frames", "frames sampled from each video", "N", frames, model_class.n_frames
     )
-    return [*RUN_OPTIONS, n_frames, *MODEL_OPTIONS]
+    return [*RUN_OPTIONS, n_frames, FPS, *MODEL_OPTIONS]

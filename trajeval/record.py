@@ -40,11 +40,7 @@ def record_of(inputs, model, embedded, table, verdict, clock) -> dict:
         ],
         "columns": [{"prompt": column.name, "group": column.group} for column in table.columns],
         "trajectories": [
-            {
-                "path": trajectory.path.as_posix(),
-                "groups": trajectory.groups,
-                **describe_clip(found),
-            }
+            describe_source(trajectory) | describe_clip(found)
             for trajectory, found in zip(inputs.trajectories, embedded.videos)
         ],
         "seconds": clock.seconds,
@@ -59,8 +55,8 @@ def versions(model) -> dict[str, str]:
 def fingerprint(inputs, model, contents: list[str | None]) -> str:
     """The SHA-256 of everything that the results of a run depend on: its lists, the contents of its
     videos, the model with its weights, the options, the versions of packages, and this code. It is
-    known before anything is embedded. contents: of each trajectory, as embedding.content_of gives
-    them, None for one that cannot be used."""
+    known before anything is embedded. contents: of each trajectory, as contents.Contents
+    gives them, None for one that cannot be used."""
     depends_on = {
         "arguments": {k: v for k, v in vars(inputs.args).items() if k not in NO_MATTER},
         "versions": versions(model),
@@ -96,6 +92,13 @@ def describe_model(model) -> dict:
         "n_frames": model.n_frames,
         **model.preparation,
     }
+
+
+def describe_source(trajectory) -> dict:
+    found = {"path": trajectory.name, "groups": trajectory.groups}
+    if trajectory.source.is_part:
+        found |= {"start": trajectory.start, "end": trajectory.end}
+    return found
 
 
 def describe_clip(found) -> dict:

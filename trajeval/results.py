@@ -23,9 +23,10 @@ if TYPE_CHECKING:  # NumPy is imported where it is needed
 
 
 class Results(NamedTuple):
-    """What a run left. contents: for each row of the table the digest of the video's content, None
-    if run.json has none. fingerprint: of what the results depend on (see record.fingerprint), None
-    in results of older versions. missing: files that the run wrote and that were deleted since."""
+    """What a run left. contents: for each row of the table the digest of the video's content, with
+    the start and end of a part, None if run.json has none. fingerprint: of what the results depend
+    on (see record.fingerprint), None in results of older versions. missing: files that the run
+    wrote and that were deleted since."""
 
     name: str
     model: str
@@ -78,9 +79,15 @@ def parse_results(folder: Path) -> Results:
         raise ValueError("similarities.npy holds other things than floating-point numbers")
     if not np.isfinite(values).all():
         raise ValueError("similarities.npy holds NaN or infinite values")
-    contents = [entry.get("content") for entry in used]
+    contents = [content_in(entry) for entry in used]
     table = Table(values, rows, columns, label)
     return Results(name, model, table, contents, run.get("fingerprint"), missing)
+
+
+def content_in(entry: dict) -> str | None:
+    """What identifies a video of a run by its content; None if that is unknown."""
+    content, part = entry.get("content"), (entry.get("start"), entry.get("end"))
+    return content if not content or part == (None, None) else f"{content} {part}"
 
 
 def groups_in(entry: dict) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from trajeval import messages
 from trajeval.arguments import Inputs, read_inputs
+from trajeval.contents import Contents
 from trajeval.results import (
     check_destination,
     read_results,
@@ -188,7 +189,8 @@ def run(model_class, args: Namespace, sets: dict[str, Inputs], has_wrong: bool) 
         with clock.timed("loading"):
             model, cache = load(model_class, args)
         was_problem = cache.problem
-        rows = {name: row_if_unchanged(name, sets[name], model, cache) for name in sets}
+        contents = Contents(cache)
+        rows = {name: row_if_unchanged(name, sets[name], model, contents) for name in sets}
         due = {name: sets[name] for name, row in rows.items() if row is None}
         if len(due) < len(sets):
             tell(f"unchanged: {len(sets) - len(due)} of {plural(len(sets), 'problem set')}")
@@ -211,19 +213,18 @@ def run(model_class, args: Namespace, sets: dict[str, Inputs], has_wrong: bool) 
     return int(status)
 
 
-def row_if_unchanged(name: str, inputs: Inputs, model, cache):
+def row_if_unchanged(name: str, inputs: Inputs, model, contents: Contents):
     """The summary's row of results that are there, whole, and of the same inputs, else None."""
-    from trajeval.embedding import content_of
     from trajeval.record import fingerprint
     from trajeval.summary import row_of
 
     folder = Path(inputs.args.output_dir, inputs.args.experiment_id)
     if not os.path.isfile(folder / "run.json"):
         return None
-    contents = [content_of(trajectory.path, cache) for trajectory in inputs.trajectories]
+    hashes = [contents.of(trajectory.source) for trajectory in inputs.trajectories]
     try:
         found = read_results(folder)
-        if None in contents or found.fingerprint != fingerprint(inputs, model, contents):
+        if None in hashes or found.fingerprint != fingerprint(inputs, model, hashes):
             return None
         if found.missing:
             return None

@@ -51,7 +51,10 @@ class Clock:
 def load(model_class, args) -> tuple:
     """The model, of which nothing is loaded yet, and the cache. Raises UserError."""
     cache = Cache(args.cache_dir, int(args.cache_size * 1e9))
-    tell_all(messages.of_cache(cache.check()), "warnings")
+    problem = cache.check()
+    if args.cache_dir is None and not args.no_cache:
+        problem = "this user has no home folder; --cache-dir names another"
+    tell_all(messages.of_cache(problem), "warnings")
     model = model_class.from_arguments(args, cache)
     tell_all(messages.of_model(model, args.verbose), "lines", verbose=True)
     return model, cache
@@ -97,28 +100,25 @@ def embed_videos(sets: list[Inputs], model, cache: Cache, args) -> list[list]:
         for inputs in sets
     ]
     videos = {
-        part: one.path
-        for inputs, own in zip(sets, parts)
-        for part, one in zip(own, inputs.trajectories)
+        part: one for inputs, own in zip(sets, parts) for part, one in zip(own, inputs.trajectories)
     }
+    sources = [one.source._replace(fps=args.fps) for one in videos.values()]
     start, answers = time.monotonic(), {}
     with (
-        closing(
-            embed_trajectories(model, list(videos.values()), args.batch_size, cache)
-        ) as embedded,
+        closing(embed_trajectories(model, sources, args.batch_size, cache)) as embedded,
         progress("embedding", len(videos), "videos") as advance,
         telling_few("errors", args.verbose) as tell_error,
         telling_few("warnings about videos", args.verbose) as tell_warning,
     ):
-        for (video, path), found in zip(videos.items(), embedded):
-            answers[video] = found
+        for (part, trajectory), found in zip(videos.items(), embedded):
+            answers[part] = found
             advance(1)
             if isinstance(found, Exception):
                 tell_error(printable(f"error: {found}", 1000))
             elif found.warning:
-                tell_warning(f"warning: {printable(str(path))}: {found.warning}")
+                tell_warning(f"warning: {printable(trajectory.name)}: {found.warning}")
             if args.verbose and not isinstance(found, Exception):
-                tell(messages.of_video(path, found))
+                tell(messages.of_video(trajectory.name, found))
     tell(messages.of_videos(list(answers.values()), time.monotonic() - start))
     return [[answers[part] for part in own] for own in parts]
 
@@ -157,7 +157,7 @@ def compare(inputs: Inputs, embedded: Embeddings) -> tuple["np.ndarray", "Table"
     args, answers = inputs.args, embedded.videos
     usable = [(t, a) for t, a in zip(inputs.trajectories, answers) if not isinstance(a, Exception)]
     videos = np.stack([found.embedding for _, found in usable])
-    rows = [Entry(trajectory.path.as_posix(), trajectory.groups) for trajectory, _ in usable]
+    rows = [Entry(trajectory.name, trajectory.groups) for trajectory, _ in usable]
     columns = [entry_of(prompt.text, prompt.group) for prompt in inputs.prompts]
     table = table_of(
         *(videos, embedded.texts, rows, columns),
