@@ -265,7 +265,7 @@ def use_demo(args) -> list[str]:
             try:
                 setattr(args, name, str(project_file(relative)))
             except UserError as error:
-                problems += error.problems
+                return [*problems, f"--demo: {error}"]
     if args.experiment_id is None:
         args.experiment_id = "demo"
     return problems

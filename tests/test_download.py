@@ -476,10 +476,12 @@ def test_checkpoints_beside_the_scripts(in_empty_folder, monkeypatch):
 
 
 def test_checkpoints_of_an_installed_package(in_empty_folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(download, "ROOT", tmp_path / "site-packages")
+    monkeypatch.setattr(download, "project_folder", lambda: None)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     path = download.checkpoint_path("w.pth")
     assert path.parts[-2:] == ("checkpoints", "w.pth") and "trajectory-heatmaps" in path.parts
+    with pytest.raises(UserError, match="prompts/x.txt is only in the project's repository"):
+        download.project_file("prompts/x.txt")
     assert not any(tmp_path.iterdir())
 
 

@@ -12,13 +12,13 @@ import pytest
 import torch
 from make_videos import counting_frames, write_video
 
-from trajeval import embedding, videos
+from trajeval import batches, embedding, videos
+from trajeval.batches import normalized
 from trajeval.cache import Cache, read_entry, write_entry
 from trajeval.embedding import (
     Embedded,
     embed_prompts,
     embed_trajectories,
-    normalized,
     similarity,
 )
 from trajeval.readings import Reading
@@ -145,7 +145,7 @@ def test_similarity(paths):
 
 @pytest.mark.parametrize("wrong", [[], "a.mp4"])
 def test_similarity_wants_a_list_of_paths(wrong):
-    with pytest.raises(ValueError, match="list of at least one path"):
+    with pytest.raises(ValueError, match="list of at least one video"):
         similarity(MeanColour(), wrong, ["a"])
 
 
@@ -206,7 +206,7 @@ def test_normalized():
 
 @pytest.fixture(params=[(1, 1), (2, 1), (4, 1)], ids=lambda split: f"{split[0]} at a time")
 def split(request, monkeypatch):
-    monkeypatch.setattr(embedding, "split_work", lambda _: request.param)
+    monkeypatch.setattr(batches, "split_work", lambda _: request.param)
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 7])
@@ -269,7 +269,8 @@ def test_everything_is_computed_with_the_right_float32_products(paths, monkeypat
             seen.append(within[:])
             return super().embed_texts(prompts)
 
-    monkeypatch.setattr(embedding, "float32_products", products)
+    for module in (batches, embedding):
+        monkeypatch.setattr(module, "float32_products", products)
     seen, model = [], Records(precision="tf32")
     embed(model, paths[:1])
     embed_prompts(model, ["a"])
@@ -325,7 +326,7 @@ def test_batches_become_smaller_until_they_fit(paths, error):
 
 
 def test_later_batches_are_no_larger_than_what_fitted(paths, monkeypatch):
-    monkeypatch.setattr(embedding, "split_work", lambda _: (1, 1))
+    monkeypatch.setattr(batches, "split_work", lambda _: (1, 1))
     model = Small()
     embed(model, paths * 8, batch_size=4)  # ten batches
     too_large = [size for size in model.batch_sizes if size > 2]
@@ -335,7 +336,7 @@ def test_later_batches_are_no_larger_than_what_fitted(paths, monkeypatch):
 
 def test_an_error_among_videos_does_not_make_batches_smaller(paths, monkeypatch):
     """A video that cannot be used is a batch of its own."""
-    monkeypatch.setattr(embedding, "split_work", lambda _: (1, 1))
+    monkeypatch.setattr(batches, "split_work", lambda _: (1, 1))
     model = MeanColour()
     embed(model, [paths[0].with_name("bad.mp4"), *paths[:3] * 4], batch_size=4)
     assert model.batch_sizes == [4, 4, 4]
@@ -367,7 +368,7 @@ def test_a_clip_that_fits_only_alone(paths, monkeypatch, n_batches, batch_size):
                 with self.lock:
                     self.working -= 1
 
-    monkeypatch.setattr(embedding, "split_work", lambda _: (n_batches, 1))
+    monkeypatch.setattr(batches, "split_work", lambda _: (n_batches, 1))
     model = OneAtATime()
     assert is_right(embed(model, paths * 3, batch_size=batch_size), paths * 3)
     assert model.n_refused
@@ -632,7 +633,7 @@ def test_a_failed_run_keeps_its_results(paths, store, monkeypatch):
                 raise RuntimeError("the machine is on fire")
             return super().embed_clips(frames)
 
-    monkeypatch.setattr(embedding, "split_work", lambda _: (1, 1))
+    monkeypatch.setattr(batches, "split_work", lambda _: (1, 1))
     with pytest.raises(RuntimeError, match="on fire"):
         embed(Fails(), paths, store)
     assert is_right(embed(Untouched(), paths[:3], store), paths[:3])

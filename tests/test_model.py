@@ -101,7 +101,7 @@ def test_similarity_wants_lists(example, lists, wrong):
     model = example.ColourModel(device="cpu")
     with pytest.raises(ValueError, match="expected a list of at least one prompt"):
         model.similarity(["red.mp4"], wrong)
-    with pytest.raises(ValueError, match="expected a list of at least one path"):
+    with pytest.raises(ValueError, match="expected a list of at least one video"):
         model.similarity(wrong, ["red"])
 
 

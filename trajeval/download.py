@@ -11,12 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from trajeval.files import open_regular, replacing
+from trajeval.files import open_regular, project_folder, replacing
 from trajeval.terminal import UserError, printable, progress, tell
 
 TIMEOUT = 30  # seconds without a byte from the server
 BLOCK = 1 << 20  # bytes read at a time, at most
-ROOT = Path(__file__).parent.parent  # the folder of the scripts, if they run in place
 HUB = "https://huggingface.co/"
 
 
@@ -25,8 +24,13 @@ HUB = "https://huggingface.co/"
 
 def project_file(relative: str | Path) -> Path:
     """The path of a file that belongs to the project, beside the scripts; relative if that is the
-    current folder."""
-    return Path(relative) if Path.cwd() == ROOT else ROOT / relative
+    current folder. Raises UserError where the suite is installed without the project's files."""
+    folder = project_folder()
+    if folder is None:
+        raise UserError(
+            f"{relative} is only in the project's repository: clone it and run the script there"
+        )
+    return Path(relative) if Path.cwd() == folder else folder / relative
 
 
 def checkpoint_path(name: str) -> Path:
@@ -35,7 +39,7 @@ def checkpoint_path(name: str) -> Path:
     here = Path("checkpoints", name)
     if os.path.lexists(here):
         return here
-    if all((ROOT / file).is_file() for file in ("pyproject.toml", "s3dg.py")):
+    if project_folder():
         return project_file(here)
     from platformdirs import user_data_path
 

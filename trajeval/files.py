@@ -106,7 +106,8 @@ def project_folder() -> Path | None:
     """The folder of the scripts, with the demo's lists, clips and weights; None where the suite is
     installed as a package, without them."""
     folder = Path(__file__).resolve().parent.parent
-    return folder if (folder / "pyproject.toml").is_file() else None
+    is_project = all((folder / file).is_file() for file in ("pyproject.toml", "s3dg.py"))
+    return folder if is_project else None
 
 
 def _stamp_or_none(path):
