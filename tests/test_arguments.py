@@ -87,6 +87,7 @@ def test_values_are_of_their_types(lists):
         (["--n-frame", "8"], "unknown option --n-frame: did you mean --n-frames?"),
         (["--sofmax"], "unknown option --sofmax: did you mean --softmax?"),
         (["--sise=128"], "unknown option --sise: did you mean --size?"),
+        (["-cache-dir=c"], "unknown option -cache-dir: did you mean --cache-dir?"),
         (["--zzzzz"], "unknown option --zzzzz"),
         (["extra word"], 'unexpected argument "extra word": put names with spaces in quotes'),
         (["-e"], "argument -e/--experiment-id: expected one argument; --help shows all options"),
@@ -98,6 +99,11 @@ def test_what_is_wrong_with_an_option(lists, arguments, message):
     assert found[0].startswith(message)
     if len(found) > 1:  # argparse itself stops at its first
         assert found[1:] == ["1 problem found; nothing was run"]
+
+
+@pytest.mark.parametrize("flag", ["--", "-x"])
+def test_too_short_an_option_is_like_no_other(lists, flag):
+    assert problems(*lists, flag)[0] == f"unknown option {flag}"
 
 
 def test_everything_that_is_wrong_at_once(lists):

@@ -11,6 +11,7 @@ import struct
 import subprocess
 import sys
 import termios
+import threading
 from pathlib import Path
 
 import imageio.v3 as iio
@@ -653,6 +654,25 @@ def test_embeddings_are_those_behind_the_numbers(grouped, small_weights, clips):
         for rows in (found["videos"], found["texts"][:4])
     )
     assert videos @ texts.T == pytest.approx(numbers, abs=1e-6)
+
+
+def test_an_import_that_fails_in_the_background_is_quiet(monkeypatch):
+    """What needs the module imports it again, and that error is told."""
+    told = []
+    monkeypatch.setattr(threading, "excepthook", told.append)
+    with evaluator.imported_meanwhile("no_such_module"):
+        pass
+    assert told == []
+
+
+@pytest.mark.parametrize("file", ["long.mp4", "broken.mp4"])
+@pytest.mark.parametrize("name", ["a\x1b[31mb", "a\nb", "a\udcffb"])
+def test_a_videos_name_cannot_forge_a_message(project, small_weights, clips, capsys, name, file):
+    write(f"odd/{name}.mp4", (clips / file).read_bytes())
+    Path("trajectories.txt").write_text("odd\n")
+    evaluate_here(small_weights, "-v")
+    err = capsys.readouterr().err
+    assert "odd/a\N{REPLACEMENT CHARACTER}" in err and name not in err
 
 
 def test_names_in_any_encoding(project, small_weights, clips):

@@ -5,6 +5,7 @@ import fcntl
 import hashlib
 import json
 import os
+import sys
 import time
 from pathlib import Path
 
@@ -197,6 +198,13 @@ def test_a_pipe_in_the_place_of_a_file():
 def test_nothing_that_is_read_is_executed():
     write(**{"run.json": as_json(RUN), "similarities.npy": as_npy(np.array([{}, 1]))})
     with pytest.raises(UserError, match="allow_pickle=False"):
+        read_results("out/exp")
+
+
+def test_a_missing_package_is_not_damage(monkeypatch):
+    write(**{"run.json": as_json(RUN)})
+    monkeypatch.setitem(sys.modules, "trajeval.table", None)
+    with pytest.raises(ModuleNotFoundError):
         read_results("out/exp")
 
 

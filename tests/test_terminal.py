@@ -24,6 +24,7 @@ from trajeval.terminal import (
     printable,
     progress,
     run_command,
+    tell,
     telling_few,
 )
 
@@ -68,6 +69,39 @@ def test_a_mistake_of_ours_is_not_hidden():
 
     with pytest.raises(ImportError):
         run_command(command)
+
+
+def test_a_package_that_the_system_cannot_load_is_one_line(capsys):
+    def command():
+        raise ImportError("libx.so: failed to map segment", name="_C", path="torch/_C.so")
+
+    assert run_command(command) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("torch/_C.so cannot be loaded: libx.so: failed to map segment: ")
+
+
+def test_a_deleted_current_folder(tmp_path, monkeypatch, capsys):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert run_command(lambda: 0) == 2
+    monkeypatch.chdir(tmp_path)
+    assert capsys.readouterr().err.startswith("the current folder has been deleted")
+
+
+def test_a_message_cannot_control_the_terminal(capsys):
+    tell("a\x1b[31mb\r\u202e\u3000\nsecond line")
+    bad = "\N{REPLACEMENT CHARACTER}"
+    assert capsys.readouterr().err == f"a{bad}[31mb{bad}{bad}\u3000\nsecond line\n"
+
+
+def test_a_drawing_backend_that_does_not_exist():
+    """Matplotlib fails to import with it; figures go into files, so none is needed."""
+    body = "import matplotlib\nprint(matplotlib.get_backend().lower())\nreturn 0"
+    process = script(body, env=os.environ | {"MPLBACKEND": "nonsense"})
+    assert process.communicate(timeout=60) == ("agg\n", "")
+    assert process.returncode == 0
 
 
 def test_an_interrupt_says_what_it_means(capsys):

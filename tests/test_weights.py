@@ -229,6 +229,14 @@ def test_file_that_may_not_be_read(tmp_path):
     assert "cannot be read: Permission denied" in refused(weights.load_state_dict, path)
 
 
+def test_a_missing_package_is_not_damage(tmp_path, monkeypatch):
+    path = tmp_path / "x.safetensors"
+    save_file({"a": torch.zeros(2)}, path)
+    monkeypatch.setitem(sys.modules, "safetensors.torch", None)
+    with pytest.raises(ModuleNotFoundError):
+        weights.read(path)
+
+
 @pytest.mark.parametrize("wrap", ["bare", "value", "beside tensors"])
 @pytest.mark.parametrize("form", ["old", "new", 0, 1, 2, 3, 4, 5])
 def test_pickle_that_wants_to_run_code(tmp_path, form, wrap):

@@ -75,7 +75,7 @@ def unknown_argument(text: str, parser: argparse.ArgumentParser) -> str:
         return f'unexpected argument "{text}": put names with spaces in quotes'
     flag = text.partition("=")[0]
     flags = [flag for action in parser._actions for flag in action.option_strings]
-    found = get_close_matches(flag, flags, n=1, cutoff=0.5)
+    found = get_close_matches(flag, [f for f in flags if f.startswith("--")], n=1)
     return f"unknown option {flag}" + (f": did you mean {found[0]}?" if found else "")
 
 

@@ -13,7 +13,16 @@ from threading import Thread
 from trajeval import messages
 from trajeval.arguments import check_inputs
 from trajeval.cache import Cache
-from trajeval.terminal import UserError, answer, progress, run_command, tell, tell_all, telling_few
+from trajeval.terminal import (
+    UserError,
+    answer,
+    printable,
+    progress,
+    run_command,
+    tell,
+    tell_all,
+    telling_few,
+)
 
 
 def main(model_class, description: str, argv: list[str] | None = None) -> int:
@@ -99,9 +108,9 @@ def embed_videos(args, model, trajectories, cache) -> list:
             answers.append(found)
             advance(1)
             if isinstance(found, Exception):
-                tell_error(f"error: {found}")
+                tell_error(printable(f"error: {found}", 1000))
             elif found.warning:
-                tell_warning(f"warning: {path}: {found.warning}")
+                tell_warning(f"warning: {printable(str(path))}: {found.warning}")
             if args.verbose and not isinstance(found, Exception):
                 tell(messages.of_video(path, found))
     tell(messages.of_videos(answers, time.monotonic() - start))
@@ -135,8 +144,14 @@ def compare(args, trajectories, answers, prompts, texts):
 
 @contextmanager
 def imported_meanwhile(module: str) -> Iterator[None]:
-    """Imports a module beside what the block does; the thread ends with the block."""
-    thread = Thread(target=import_module, args=(module,))
+    """Imports a module beside what the block does; the thread ends with the block. If that fails,
+    the import that needs the module says why."""
+
+    def attempt():
+        with suppress(Exception):
+            import_module(module)
+
+    thread = Thread(target=attempt)
     thread.start()
     try:
         yield

@@ -44,7 +44,8 @@ def of_video(path, found) -> str:
     """What was sampled from a video."""
     width, height = found.size
     frames = " ".join(map(str, found.indices))
-    return f"{path}: {found.length} frames of {width}x{height}, sampled {frames}"
+    length = plural(found.length, "frame")
+    return f"{printable(str(path))}: {length} of {width}x{height}, sampled {frames}"
 
 
 def of_videos(answers: list, seconds: float) -> str:

@@ -44,7 +44,7 @@ def read_results(folder: str | Path) -> Results:
         ) from None
     except KeyError as error:
         raise UserError(f"{folder}: run.json has no {error}; run the evaluator again") from None
-    except UserError:
+    except (UserError, ImportError):
         raise
     except Exception as error:  # a damaged file can raise anything
         raise UserError(f"{folder}: damaged, run the evaluator again: {error}") from None

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import time
+import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
@@ -29,6 +30,7 @@ def run_script(main: Callable[[], int]) -> None:
     """Runs a script's main and ends the process with its exit status, 130 if interrupted at any
     moment. SIGTERM, which schedulers send, counts as Ctrl-C. Once main has returned, its status
     holds, whatever arrives while threads end."""
+    os.environ["MPLBACKEND"] = "agg"  # draws into files; the user's may be missing or misspelt
     sys.stdout, sys.stderr = sys.stdout or _no_stream(), sys.stderr or _no_stream()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a file name may be in any encoding
@@ -57,9 +59,10 @@ def exit_on_interrupt() -> None:
 
 
 def run_command(command: Callable[..., int], *arguments) -> int:
-    """What a command returns, its exit status; of a UserError, a missing package or Ctrl-C, the
-    message is shown and the status returned that belongs to it."""
+    """What a command returns, its exit status; of a UserError, a package that cannot be imported
+    or Ctrl-C, the message is shown and the status returned that belongs to it."""
     try:
+        check_current_folder()
         return command(*arguments)
     except UserError as error:
         tell(error)
@@ -70,20 +73,35 @@ def run_command(command: Callable[..., int], *arguments) -> int:
             raise
         tell(f'the package "{package}" is not installed: {INSTALL}')
         return 2
+    except ImportError as error:
+        if not (error.path or "").endswith((".so", ".pyd")):  # not the system's loader
+            raise
+        tell(f"{error.path} cannot be loaded: {error}: not enough memory, or a damaged package")
+        return 1
     except KeyboardInterrupt as error:
         tell("\ninterrupted" + "".join(f"; {consequence}" for consequence in error.args))
         return 130
 
 
+def check_current_folder() -> None:
+    """Raises UserError if the current folder was deleted: relative paths then mean nothing."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        raise UserError("the current folder has been deleted: change to another one") from None
+
+
 def tell(message) -> None:
-    """Shows a message on standard error, above a progress bar if there is one."""
+    """Shows a message on standard error, above a progress bar if there is one. Whatever is in it,
+    it cannot control the terminal."""
+    text = "".join(char if char == "\n" else _harmless(char) for char in str(message))
     with suppress(OSError, ValueError):  # nobody reads it, or it is closed
         if "tqdm" in sys.modules:
             from tqdm import tqdm
 
-            tqdm.write(str(message), file=sys.stderr)
+            tqdm.write(text, file=sys.stderr)
         else:
-            print(message, file=sys.stderr, flush=True)
+            print(text, file=sys.stderr, flush=True)
 
 
 def first_few(messages: list[str], kind: str, verbose: bool | None = None) -> list[str]:
@@ -128,7 +146,8 @@ def answer(text) -> None:
         pass
     except OSError as error:
         raise UserError(
-            f"standard output cannot be written to ({error.strerror}); the result is {text}",
+            f"standard output cannot be written to ({error.strerror}); the result is "
+            f"{printable(str(text))}",
             status=1,
         ) from None
 
@@ -136,7 +155,7 @@ def answer(text) -> None:
 def printable(text: str, width: int = 200) -> str:
     """Text from a file, a name or a server, safe to show: on one line, without control characters
     (a terminal would obey them), cut in the middle to `width` characters."""
-    text = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+    text = "".join(map(_harmless, text))
     if len(text) <= width:
         return text
     head = width // 3
@@ -167,6 +186,11 @@ def progress(what: str, total: int, unit: str) -> Iterator[Callable[[int], None]
             tell(f"{what}: {amount}")
 
     yield advance
+
+
+def _harmless(char: str) -> str:
+    is_shown = char.isprintable() or unicodedata.category(char) == "Zs"  # other spaces
+    return char if is_shown else "\N{REPLACEMENT CHARACTER}"
 
 
 def _no_stream():

@@ -154,14 +154,13 @@ def read(path: str | Path, url: str | None = None) -> Any:
     import warnings
 
     head, names = check_weights(path, url), []
+    import torch
+    from safetensors.torch import load_file
+
     try:
         if _is_safetensors(head):
-            from safetensors.torch import load_file
-
             return load_file(path)
         names = _globals(path, head)
-        import torch
-
         # An open file, because torch.load goes by the extension of a name. It warns of pickles
         # that are too new for it, which are an error below.
         with open(path, "rb") as file, warnings.catch_warnings(action="ignore"):
