@@ -93,7 +93,10 @@ def sampled(clip, n_frames: int, name: str) -> np.ndarray:
     """The frames of a clip that the model sees, uint8 [n_frames, H, W, 3]: sampling a video of
     these gives all of them. Raises ValueError."""
     if isinstance(clip, np.ndarray) and clip.ndim != 4:
-        raise ValueError(f"{name}: expected uint8 [T, H, W, 3], got {clip.dtype} {clip.shape}")
+        shape = list(clip.shape)
+        raise ValueError(f"{name}: expected uint8 [T, H, W, 3], got {clip.dtype} {shape}")
+    if not isinstance(clip, np.ndarray | Sequence):
+        raise ValueError(f"{name}: expected uint8 [T, H, W, 3], got {type(clip).__name__}")
     if len(clip) == 0:
         raise ValueError(f"{name}: has no frames")
     frames = [np.asarray(clip[i]) for i in sample_indices(len(clip), n_frames)]

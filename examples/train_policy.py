@@ -11,8 +11,8 @@ import sys
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "demo")]
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # for reward.py
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "demo"))
 os.environ.setdefault("LP_NUM_THREADS", "1")  # software rendering: one thread for each process
 
 import gymnasium
@@ -25,10 +25,11 @@ from reward import SimilarityReward, SimilarityRewardVectorWrapper
 from s3d_evaluator import DEMO, S3DModel
 from trajeval.inputs import read_prompts
 
+ROOT = Path(__file__).resolve().parent.parent
 PROMPT = "a cheetah is running forwards"
 OUT = ROOT / "evaluation_results/train_policy"
 SECONDS = 480  # of training
-POPULATION, ELITE = 16, 4
+PARENTS, POPULATION = 4, 16
 SIZE = 224  # pixels of the rendered frames; the model scales them to 112
 # 64 frames in 5 seconds: the model sees every second one, 0.16 s apart, as in its training.
 FRAME_SKIP, STEPS, FPS = 8, 63, 12.5
@@ -79,29 +80,29 @@ def episodes(envs, parameters, seed=0):
 
 
 def evolve(evaluate, going_on, seed=0):
-    """The cross-entropy method: draws gaits, and moves to the mean and spread of the best.
+    """A (4 + 16) evolution strategy: the best gaits so far have children, with steps of all sizes.
 
-    evaluate: gaits [N, 13] -> scores [N], metres [N]. going_on: generation number -> bool.
-    Returns the best gait [13] and a list of (scores, metres) of each generation.
+    evaluate: gaits [N, 13] -> scores [N], metres [N]. going_on: number of generations -> bool.
+    Returns the best gait [13] and, of each generation, the scores and metres of its children.
     """
     rng, history = np.random.default_rng(seed), []
-    mean, spread = np.zeros(N_PARAMETERS), np.ones(N_PARAMETERS)
-    best, best_score = mean, -np.inf
+    parents, records = np.zeros((PARENTS, N_PARAMETERS)), np.full(PARENTS, -np.inf)
+    steps = 1.0  # the first generation is random
     while going_on(len(history)):
-        gaits = mean + spread * rng.standard_normal((POPULATION, N_PARAMETERS))
-        scores, metres = evaluate(gaits)
+        noise = rng.standard_normal((POPULATION, N_PARAMETERS))
+        children = parents[rng.integers(PARENTS, size=POPULATION)] + steps * noise
+        steps = 10 ** rng.uniform(-1.5, 0, (POPULATION, 1))
+        scores, metres = evaluate(children)
         history.append((scores, metres))
-        order = np.argsort(-scores)
-        if scores[order[0]] > best_score:
-            best, best_score = gaits[order[0]], scores[order[0]]
-        elite = gaits[order[:ELITE]]
-        mean, spread = elite.mean(0), elite.std(0) + 0.1
+        parents, records = np.concatenate([parents, children]), np.concatenate([records, scores])
+        order = np.argsort(-records)[:PARENTS]
+        parents, records = parents[order], records[order]
         print(
             f"generation {len(history)}: best {scores.max():.3f}, mean {scores.mean():.3f}, "
-            f"the best went {metres[order[0]]:+.1f} m",
+            f"best so far {records[0]:.3f}",
             flush=True,
         )
-    return best, history
+    return parents[0], history
 
 
 def clip_of(gait, seed=0):
@@ -125,22 +126,23 @@ def describe(name, clip, metres, model, prompts):
 
 
 def draw(history, references, clip):
+    """The reward and the distance over the generations, and the clip as a strip of frames."""
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(3, 1, figsize=(7, 6.4), height_ratios=(2.4, 1.4, 1.1))
-    generations = np.arange(1, len(history) + 1)
-    scores, metres = (np.array(values) for values in zip(*history))  # [G, N] each
-    best = scores.argmax(1)
-    axes[0].plot(generations, scores.max(1), label="best of 16")
-    axes[0].plot(generations, scores.mean(1), label="mean")
-    for (name, value), style in zip(references.items(), (":", "--", "-.")):
+    scores, metres = (np.array(values) for values in zip(*history))  # [G, 16] each
+    generations, best = np.arange(1, len(scores) + 1), np.maximum.accumulate(scores.max(1))
+    axes[0].plot(generations, best, label="best so far")
+    axes[0].plot(generations, scores.mean(1), label="mean of the generation")
+    for (name, value), style in zip(references.items(), ("--", ":")):
         axes[0].axhline(value, color="grey", linestyle=style, label=name)
     axes[0].set(ylabel=f'similarity to\n"{PROMPT}"')
     axes[0].legend(fontsize=8)
-    axes[1].plot(generations, metres[np.arange(len(best)), best], color="C2")
+    so_far = [np.argmax(scores[:g]) for g in generations]  # which gait is the best so far
+    axes[1].plot(generations, metres.ravel()[so_far], color="C2")
     axes[1].axhline(0, color="grey", linewidth=0.5)
-    axes[1].set(ylabel="metres forwards\nof the best", xlabel="generation")
+    axes[1].set(ylabel="metres forwards\nof the best so far", xlabel="generation")
     axes[2].imshow(np.concatenate(clip[8::8], axis=1)[60:190])
     axes[2].set_title("the best clip, 0.64 s from frame to frame", fontsize=9)
     axes[2].axis("off")
@@ -166,9 +168,7 @@ def main():
         lambda _: time.monotonic() - start < SECONDS,
     )
     print("\nreward: metres forwards, for comparison")
-    runner, _ = evolve(
-        lambda gaits: (episodes(blind, gaits)[1],) * 2, lambda n: n < len(history)
-    )
+    runner, _ = evolve(lambda gaits: (episodes(blind, gaits)[1],) * 2, lambda n: n < len(history))
 
     limp = np.array([0, *[-50] * 6, *[0] * 6])  # no torque
     gaits = {"trained on the prompt": best, "trained on metres": runner, "no torque": limp}
