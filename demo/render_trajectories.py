@@ -73,11 +73,15 @@ class Stage:
             x, *_ = state = pose(t)
             self.place(start, state)
             camera.lookat = [start + x - slip * (x - travel / 2) + centre, 0, height]
-            self.renderer.update_scene(self.data, camera)
-            for flag in (mujoco.mjtRndFlag.mjRND_SHADOW, mujoco.mjtRndFlag.mjRND_REFLECTION):
-                self.renderer.scene.flags[flag] = 0  # six times faster without
-            frames.append(self.renderer.render())
+            frames.append(self.picture(camera))
         return np.stack(frames)
+
+    def picture(self, camera):
+        """What the camera sees now, uint8 [size, size, 3], RGB."""
+        self.renderer.update_scene(self.data, camera)
+        for flag in (mujoco.mjtRndFlag.mjRND_SHADOW, mujoco.mjtRndFlag.mjRND_REFLECTION):
+            self.renderer.scene.flags[flag] = 0  # six times faster without
+        return self.renderer.render()
 
     def place(self, start, state):
         """Sets the joints, then the height that leaves `lift` between the ground and the body."""
@@ -92,11 +96,11 @@ class Stage:
         mujoco.mj_forward(self.model, self.data)
 
 
-def write_video(path, frames):
+def write_video(path, frames, fps=FPS):
     """Writes uint8 [T, H, W, 3] as h264 in mp4."""
     with av.open(str(path), "w") as container:
         options = {"crf": "27", "preset": "veryslow"}
-        stream = container.add_stream("libx264", rate=FPS, options=options)
+        stream = container.add_stream("libx264", rate=fps, options=options)
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt = "yuv420p"
         for frame in frames:

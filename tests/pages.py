@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-FOLDERS = (ROOT, ROOT / "docs", ROOT / "benchmarks", ROOT / "demo")
+FOLDERS = (ROOT, *(ROOT / name for name in ("docs", "benchmarks", "demo", "examples")))
 PAGES = [page for folder in FOLDERS for page in sorted(folder.glob("*.md"))]
 
 

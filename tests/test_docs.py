@@ -8,9 +8,11 @@ import subprocess
 import sys
 from functools import cache
 
+import gymnasium
 import numpy as np
 import pytest
 from pages import PAGES, ROOT, rooms, scripts, sections, table
+from painter import Painter
 from runs import TRAJECTORIES
 
 import s3d_evaluator
@@ -171,6 +173,7 @@ def test_the_blocks_of_python_run_as_written(small_weights, tmp_path, monkeypatc
     (tmp_path / "p.txt").write_text("open door\ncut tomato\n")
     run = ["-t", "t.txt", "-p", "p.txt", "-e", "mine", "--n-frames", "2"]
     assert main(S3DModel, "", run) == 0
+    monkeypatch.setattr(gymnasium, "make", lambda name, render_mode, **_: Painter(render_mode))
     blocks = python_blocks(ROOT / "README.md") + python_blocks(ROOT / "docs/python.md")
     for block in blocks:
         names = {}
