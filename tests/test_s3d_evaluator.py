@@ -23,7 +23,7 @@ import s3d_evaluator
 from s3d_evaluator import S3DModel, half
 from s3dg import S3D
 from trajeval import download, evaluator
-from trajeval.arguments import check_inputs
+from trajeval.arguments import check_arguments, check_inputs
 from trajeval.cache import Cache
 from trajeval.readings import warnings
 from trajeval.similarity import cosine_similarity
@@ -183,7 +183,7 @@ def test_constructing_reads_nothing():
 def problems_of(*arguments):
     """What is wrong with a command line, beyond its lists and name, which are missing."""
     with pytest.raises(UserError) as raised:
-        check_inputs(S3DModel, "", list(map(str, arguments)))
+        check_inputs(*check_arguments(S3DModel, "", list(map(str, arguments))))
     return raised.value.problems[:-4]
 
 
@@ -490,7 +490,7 @@ def test_demo_rows_and_columns_stand_in_one_order(demo):
     with open(demo / "similarities.csv", newline="", encoding="utf-8") as file:
         header, *rows = csv.reader(file)
     prompts = (ROOT / "prompts/cheetah_prompts.txt").read_text().splitlines()
-    assert header[1:] == [prompt for prompt in prompts if prompt[0] not in "#["]
+    assert header[2:] == [prompt for prompt in prompts if prompt[0] not in "#["]
     assert len({row[0] for row in rows}) == 36
 
 

@@ -174,7 +174,7 @@ def test_trajectories_that_all_have_several_labels():
     assert all(b["accuracy"] is None and b["count"] == 0 for b in found["behaviours"])
     lines = as_text(found).splitlines()
     assert not any("accuracy  " in line or "macro F1  " in line for line in lines)
-    (run,) = (line.split() for line in lines if line.startswith("run"))
+    run, *_ = (line.split() for line in lines if line.startswith("run"))
     assert run == ["run", "-", f"{found['behaviours'][0]['auc']:4.2f}"]
     assert not any("fewer than 5" in line for line in lines)
     assert lines[-1].startswith("S3D tells ")
@@ -187,3 +187,16 @@ def test_trajectories_that_all_have_every_label():
         "S3D: every trajectory has every label, so there is nothing to tell apart."
     )
     assert as_text(found).endswith(found["sentence"])
+
+
+def test_the_best_and_the_worst_phrasing_of_each_behaviour():
+    lines = as_text(judged()).splitlines()
+    at = lines.index("behaviour  AUC   best phrasing  AUC   worst phrasing")
+    assert lines[at + 1] == "run        1.00  it runs        0.75  running"
+    assert lines[at + 2] == ""  # the others have one phrasing
+    long = judged(prompt_groups=["run", "run", "jump", "jump"], groups=["run"] * 2 + ["jump"] * 3)
+    assert sum("phrasing" in line for line in as_text(long).splitlines()) == 1
+    equal = judged(np.tile(SIMILARITIES[:, :1], 4))
+    assert "1 of 1 behaviour: every phrasing has the same AUC" in as_text(equal).splitlines()
+    single = judged(SIMILARITIES[:, 1:], prompt_groups=PROMPT_GROUPS[1:])
+    assert "phrasing" not in as_text(single)

@@ -19,10 +19,10 @@ from trajeval.metrics import (
     sensitivity,
 )
 from trajeval.table import Entry, Table, group_scores, groups_of, has_groups, is_right
-from trajeval.terminal import SHOWN, first_few, printable
+from trajeval.terminal import SHOWN, first_few, plural, printable
 
 SEED = 0
-WIDTH = 40  # of a name in the terminal's table
+WIDTH, PROMPT_WIDTH = 40, 32  # of a name, a prompt in the terminal's tables
 TITLES = {  # of the metrics on the terminal; metrics.json has all
     "top1": "top-1 accuracy",
     "top3": "top-3 accuracy",
@@ -174,6 +174,8 @@ def as_text(verdict: dict) -> str:
             f"   {metric['chance']:4.2f}    {metric['majority']:4.2f}"
         )
     lines += ["", *behaviour_lines(verdict["behaviours"])]
+    if phrasings := phrasing_lines(verdict["sensitivity"]):
+        lines += ["", *phrasings]
     if n_several := verdict.get("n_several_labels"):
         lines += [
             "",
@@ -213,3 +215,29 @@ def behaviour_lines(found: list[dict]) -> list[str]:
         )
         lines.append(f"{name:{width}}  {correct:13}  {between:12}    {area}  {others}".rstrip())
     return lines
+
+
+def phrasing_lines(found: dict[str, dict]) -> list[str]:
+    """A line for each behaviour of several phrasings: the best and the worst, and how many have no
+    such; `found` is a result of metrics.sensitivity."""
+    several = {
+        name: of for name, of in found.items() if of["best"]["prompt"] != of["worst"]["prompt"]
+    }
+    rows = [
+        [printable(name, WIDTH), *phrasing_cells(of["best"]), *phrasing_cells(of["worst"])]
+        for name, of in several.items()
+        if of["best"]["auc"] > of["worst"]["auc"]
+    ]
+    lines = []
+    if rows:
+        table = [["behaviour", "AUC", "best phrasing", "AUC", "worst phrasing"], *rows]
+        first, _, third, *_ = (max(map(len, column)) for column in zip(*table))
+        lines = [f"{a:{first}}  {b:4}  {c:{third}}  {d:4}  {e}" for a, b, c, d, e in table]
+    if n_equal := len(several) - len(rows):
+        of_all = plural(len(several), "behaviour")
+        lines.append(f"{n_equal} of {of_all}: every phrasing has the same AUC")
+    return lines
+
+
+def phrasing_cells(phrasing: dict) -> tuple[str, str]:
+    return f"{phrasing['auc']:4.2f}", printable(phrasing["prompt"], PROMPT_WIDTH)
