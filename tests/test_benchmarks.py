@@ -15,7 +15,12 @@ def test_all_benchmarks_run():
     header, _, *rows = done.stdout.splitlines()
     assert [cell.strip() for cell in header.split("|")[1:4]] == ["what", "ours", "baseline"]
     told = "\n".join(row.split("|")[1] for row in rows)
-    for what in ("S3D float32: channels last", "ViCLIP-B float32", "200 frames of 480x480"):
+    for what in (
+        "S3D float32: channels last",
+        "ViCLIP-B float32",
+        "200 frames of 480x480",
+        "10 parts",
+    ):
         assert what in told
     for what in ("peak memory", "cores busy", "all prompts kept", "--help", "import s3dg"):
         assert what in told
