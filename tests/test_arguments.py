@@ -3,7 +3,7 @@
 import pytest
 from conftest import write
 
-from trajeval.arguments import Parser, check_inputs, parse_options
+from trajeval.arguments import Parser, check_arguments, check_inputs, parse_options
 from trajeval.options import Option, choice, number, path, shared_options, whole
 from trajeval.terminal import SHOWN, UserError
 
@@ -32,13 +32,13 @@ def lists(in_empty_folder):
 
 def problems(*arguments):
     with pytest.raises(UserError) as caught:
-        check_inputs(Shape, "", list(arguments))
+        checked(*arguments)
     assert caught.value.status == 2
     return caught.value.problems
 
 
 def checked(*arguments):
-    return check_inputs(Shape, "", list(arguments))
+    return check_inputs(*check_arguments(Shape, "", list(arguments)))
 
 
 def test_defaults(lists):

@@ -23,7 +23,7 @@ from make_videos import counting_frames, write_video
 from runs import LISTS, ROOT, read_numbers
 
 from s3d_evaluator import S3DModel
-from trajeval import batches, evaluator, results
+from trajeval import batches, evaluator, results, stages
 
 SCRIPT = ROOT / "s3d_evaluator.py"
 
@@ -335,7 +335,10 @@ def test_a_device_that_is_not_there(project, small_weights, capsys):
 
 @pytest.mark.parametrize("signal_sent", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_ends_at_once(project, small_weights, clips, signal_sent):
-    Path("trajectories.txt").write_text(f"{clips / 'long.mp4'}\n" * 1000)
+    content = (clips / "long.mp4").read_bytes()
+    for i in range(100):  # a video that a list has twice is embedded once
+        write(project / f"many/{i}.mp4", content)
+    Path("trajectories.txt").write_text("many\n")
     command = [sys.executable, SCRIPT, "-t", "trajectories.txt", "-p", "prompts.txt", "-e", "exp"]
     command += ["-o", "out", "--n-frames", "8", "--size", "200", "-v"]
     command += ["--model-checkpoint-path", small_weights / "weights.pth"]
@@ -721,7 +724,7 @@ def test_an_import_that_fails_in_the_background_is_quiet(monkeypatch):
     """What needs the module imports it again, and that error is told."""
     told = []
     monkeypatch.setattr(threading, "excepthook", told.append)
-    with evaluator.imported_meanwhile("no_such_module"):
+    with stages.imported_meanwhile("no_such_module"):
         pass
     assert told == []
 

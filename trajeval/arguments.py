@@ -7,7 +7,7 @@ import argparse
 from collections import Counter
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from trajeval.cache import default_folder
 from trajeval.inputs import BASELINE, Prompt, Trajectory, read_prompts, read_trajectories
@@ -83,40 +83,68 @@ def unknown_argument(text: str, parser: argparse.ArgumentParser) -> str:
 # --- checking
 
 
-def check_inputs(
+class Inputs(NamedTuple):
+    """A problem set: what is evaluated together. args: the options; they name the two lists and the
+    place of the results."""
+
+    args: argparse.Namespace
+    prompts: list[Prompt]
+    trajectories: list[Trajectory]
+
+
+def check_arguments(
     model_class, description: str, argv: list[str] | None
-) -> tuple[argparse.Namespace, list[Prompt], list[Trajectory]]:
-    """The arguments, the prompts and the trajectories of a command line. Raises UserError with
-    everything that is wrong with them."""
+) -> tuple[argparse.Namespace, list[str]]:
+    """The options of a command line, and what is wrong with them."""
     options = [*shared_options(model_class), *model_class.options]
     args, problems = parse_options(Parser(description), options, argv)
+    if args.problem_sets is not None and (args.trajectories_path or args.prompts_path):
+        problems.append("--problem-sets: cannot be combined with -t or -p")
     problems += model_class.check(args)
     problems += check_combinations(args)
     if args.experiment_id is None:
         problems.append("-e NAME is missing: the name of the results")
     elif args.output_dir is not None:
         problems += check_destination(args.output_dir, args.experiment_id)
+    return args, problems
+
+
+def check_inputs(args: argparse.Namespace, problems: list[str]) -> Inputs:
+    """The lists that the options name. Raises UserError with everything that is wrong with them and
+    with the options, whose problems are given."""
     notes: list[str] = []
+    inputs, wrong = read_inputs(args, notes)
+    n = len(problems) + sum(map(len, wrong.values()))
+    if n:
+        count = f"{plural(n, 'problem')} found; nothing was run"
+        raise UserError(*problems, *first_few_of_each(wrong, args.verbose), count)
+    if args.verbose:
+        tell_all(notes, "notes", verbose=True)
+    return inputs
+
+
+def read_inputs(args: argparse.Namespace, notes: list[str]) -> tuple[Inputs, dict[str, list[str]]]:
+    """The lists that the options name, and what is wrong with them by kind of problem. notes: gets
+    what is ignored in them."""
     prompts, wrong_prompts = read_or_problems(
         args.prompts_path, read_prompts, notes, "-p FILE: prompts"
     )
     trajectories, wrong_trajectories = read_or_problems(
         args.trajectories_path, read_trajectories, notes, "-t FILE: trajectories"
     )
-    problems += check_groups(args, prompts, trajectories)
-    n = len(problems) + len(wrong_prompts) + len(wrong_trajectories)
-    if n:
-        raise UserError(
-            *problems,
-            *first_few(wrong_prompts, "problems in the prompt list", args.verbose),
-            *first_few(wrong_trajectories, "problems in the trajectory list", args.verbose),
-            f"{plural(n, 'problem')} found; nothing was run",
-        )
-    if args.verbose:
-        tell_all(notes, "notes", verbose=True)
+    wrong = {
+        "problems": check_groups(args, prompts, trajectories),
+        "problems in the prompt list": wrong_prompts,
+        "problems in the trajectory list": wrong_trajectories,
+    }
     if args.max_per_group:
         trajectories = first_of_groups(trajectories, args.max_per_group)
-    return args, prompts, trajectories
+    return Inputs(args, prompts, trajectories), wrong
+
+
+def first_few_of_each(wrong: dict[str, list[str]], verbose: bool) -> list[str]:
+    """What to show of the problems of each kind."""
+    return [line for kind, found in wrong.items() for line in first_few(found, kind, verbose)]
 
 
 def read_or_problems(list_path, read, notes, what) -> tuple[list, list[str]]:

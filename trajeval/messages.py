@@ -4,11 +4,12 @@ from trajeval.files import real_paths
 from trajeval.terminal import plural, printable
 
 
-def of_repeats(list_path, trajectories) -> list[str]:
+def of_repeats(inputs) -> list[str]:
     """Warnings of files, or parts of files, that a list names more than once; they are evaluated
     as often."""
     first, found, real_path = {}, [], real_paths()
-    for trajectory in trajectories:
+    list_path = inputs.args.trajectories_path
+    for trajectory in inputs.trajectories:
         part = real_path(trajectory.path), trajectory.start, trajectory.end
         earlier = first.setdefault(part, trajectory)
         if earlier is not trajectory:

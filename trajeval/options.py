@@ -99,6 +99,13 @@ OUTPUT_DIR = Option("-o, --output-dir", "folder for the results", "DIR", path, "
 RUN_OPTIONS = (
     Option("-t, --trajectories-path", "trajectory list, text or .csv", "FILE", path),
     Option("-p, --prompts-path", "prompt list, text or .csv", "FILE", path),
+    Option(
+        "--problem-sets",
+        "in place of -t and -p: evaluate every pair X_trajectories and X_prompts (.txt or .csv) in "
+        "and below a folder",
+        "FOLDER",
+        path,
+    ),
     Option("-e, --experiment-id", "name of the results: NAME.png and the folder NAME", "NAME"),
     OUTPUT_DIR,
     Option("-v, --verbose", "show the sampled frames, shapes, device, times and all warnings"),

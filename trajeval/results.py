@@ -24,12 +24,16 @@ if TYPE_CHECKING:  # NumPy is imported where it is needed
 
 class Results(NamedTuple):
     """What a run left. contents: for each row of the table the digest of the video's content, with
-    the start and end of a part, None if run.json has none."""
+    the start and end of a part, None if run.json has none. fingerprint: of what the results depend
+    on (see record.fingerprint), None in results of older versions. missing: files that the run
+    wrote and that were deleted since."""
 
     name: str
     model: str
     table: "Table"
     contents: list[str | None]
+    fingerprint: str | None
+    missing: list[Path]
 
 
 def read_results(folder: str | Path) -> Results:
@@ -58,7 +62,7 @@ def parse_results(folder: Path) -> Results:
 
     with open_regular(folder / "run.json") as file:
         run = json.loads(file.read().decode("utf-8"))
-    check_manifest(folder, run)
+    missing = check_manifest(folder, run)
     with open_regular(folder / "similarities.npy") as file:
         values = np.lib.format.read_array(file, allow_pickle=False)
     used = [entry for entry in run["trajectories"] if "error" not in entry]
@@ -76,7 +80,8 @@ def parse_results(folder: Path) -> Results:
     if not np.isfinite(values).all():
         raise ValueError("similarities.npy holds NaN or infinite values")
     contents = [content_in(entry) for entry in used]
-    return Results(name, model, Table(values, rows, columns, label), contents)
+    table = Table(values, rows, columns, label)
+    return Results(name, model, table, contents, run.get("fingerprint"), missing)
 
 
 def content_in(entry: dict) -> str | None:
@@ -94,10 +99,11 @@ def groups_in(entry: dict) -> tuple[str, ...]:
     return tuple(name for name in groups if name is not None)
 
 
-def check_manifest(folder: Path, run: dict) -> None:
-    """Raises UserError if a file is not the one that the run wrote. A deleted file is no error; the
-    picture is not looked for beside a folder that was renamed."""
+def check_manifest(folder: Path, run: dict) -> list[Path]:
+    """Raises UserError if a file is not the one that the run wrote. A deleted file is no error, and
+    returned; the picture is not looked for beside a folder that was renamed."""
     place = Path(os.path.abspath(folder))
+    missing = []
     for name, digest in run.get("files", {}).items():
         if name in FILES:
             path = folder / name
@@ -105,12 +111,18 @@ def check_manifest(folder: Path, run: dict) -> None:
             path = folder.parent / name
         else:
             continue
-        with suppress(FileNotFoundError), open_regular(path) as file:
-            if hashlib.sha256(file.read()).hexdigest() != digest:
-                raise UserError(
-                    f"{folder}: damaged or mixed, run the evaluator again: {path} is not the file "
-                    "that the run wrote"
-                )
+        try:
+            with open_regular(path) as file:
+                found = hashlib.sha256(file.read()).hexdigest()
+        except FileNotFoundError:
+            missing.append(path)
+            continue
+        if found != digest:
+            raise UserError(
+                f"{folder}: damaged or mixed, run the evaluator again: {path} is not the file that "
+                "the run wrote"
+            )
+    return missing
 
 
 def check_destination(output_dir: str | Path, experiment_id: str) -> list[str]:
