@@ -165,8 +165,14 @@ def test_everything_wrong_is_told_at_once(videos):
 def test_a_list_of_the_other_kind(videos):
     write("t.csv", "path,group\na.mp4,x\n")
     assert problems(read_prompts, "t.csv") == [
-        "t.csv:1: no column prompt in the header (path, group): name the columns in the first row"
+        "t.csv:1: no column prompt in the header (path, group): this is a trajectory list"
     ]
+    write("p.csv", "prompt,group,author\na door,x,me\n")
+    assert problems(read_trajectories, "p.csv") == [
+        "p.csv:1: no column path in the header (prompt, group, author): this is a prompt list"
+    ]
+    write("p.csv", "text,group,author\na door,x,me\n")
+    assert "(text, group, author): name the columns" in problems(read_trajectories, "p.csv")[0]
 
 
 def test_too_large_a_table(videos):

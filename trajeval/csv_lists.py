@@ -126,10 +126,7 @@ def read_header(where: str, cells: list[str], kind: str):
     shown = printable(", ".join(names))
     if needed not in names:
         message = f"{where}: no column {needed} in the header ({shown})"
-        near = get_close_matches(needed, {name.casefold(): name for name in others}, 1)
-        close = [name for name in others if name.casefold() in near]
-        hint = f": rename {printable(close[0])}" if close else ": name the columns in the first row"
-        return {}, [], [message + hint]
+        return {}, [], [message + hint_of_header(kind, others)]
     problems = [
         f"{where}: column {name}: is {names.count(name)} times in the header: rename or remove one"
         for name in known
@@ -142,6 +139,16 @@ def read_header(where: str, cells: list[str], kind: str):
                 f"{where}: column {printable(name)}: did you mean {near[0]}? Otherwise rename it"
             )
     return {name: names.index(name) for name in known if name in names}, others, problems
+
+
+def hint_of_header(kind: str, names: list[str]) -> str:
+    """What to do about a header without the column that a kind of list needs."""
+    for other, (needed, *_) in COLUMNS.items():
+        if other != kind and needed in names:
+            return f": this is a {other} list"
+    near = get_close_matches(COLUMNS[kind][0], [name.casefold() for name in names], 1, cutoff=0.7)
+    close = [name for name in names if name.casefold() in near]
+    return f": rename {printable(close[0])}" if close else ": name the columns in the first row"
 
 
 def wrong_width(n: int, header: list[str]) -> str:

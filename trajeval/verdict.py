@@ -177,10 +177,11 @@ def as_text(verdict: dict) -> str:
     if phrasings := phrasing_lines(verdict["sensitivity"]):
         lines += ["", *phrasings]
     if n_several := verdict.get("n_several_labels"):
+        have = "has" if n_several == 1 else "have"
         lines += [
             "",
-            f"{n_several} of {verdict['n_trajectories']} trajectories have several labels: not in "
-            "accuracy, macro F1, margins and the confusion matrix",
+            f"{n_several} of {verdict['n_trajectories']} trajectories {have} several labels: "
+            "not in accuracy, macro F1, margins and the confusion matrix",
         ]
     measured = [group for group in verdict["behaviours"] if group["accuracy"]]
     small = [group["name"] for group in measured if group["count"] < MIN_COUNT]
