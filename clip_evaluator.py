@@ -161,7 +161,7 @@ class ClipModel(Model):
     def embed_clips(self, frames):
         import torch.nn.functional as F
 
-        from trajeval.embedding import normalized
+        from trajeval.batches import normalized
 
         video = normalized(frames, self.preparation["mean"], self.preparation["std"])
         images = self.video_network.encode_image(video.flatten(0, 1))  # [B * T, D]
@@ -169,7 +169,7 @@ class ClipModel(Model):
         return F.normalize(images.mean(1), dim=1)
 
     def embed_texts(self, prompts: list[str]):
-        from trajeval.embedding import infer
+        from trajeval.batches import infer
 
         tokens = self.loaded.tokenizer(prompts).to(self.device)
         return infer(self.text_network.encode_text, tokens)

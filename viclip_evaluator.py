@@ -148,12 +148,12 @@ class ViCLIPModel(Model):
         return self.network.text_encoder.to(self.device)
 
     def embed_clips(self, frames):
-        from trajeval.embedding import normalized
+        from trajeval.batches import normalized
 
         return self.video_network(normalized(frames, MEAN, STD))
 
     def embed_texts(self, prompts: list[str]):
-        from trajeval.embedding import infer
+        from trajeval.batches import infer
         from viclip import tokenize
 
         return infer(self.text_network, tokenize(prompts).to(self.device))

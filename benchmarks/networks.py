@@ -17,8 +17,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from s3d_evaluator import DEMO, S3DModel
 from s3dg import STConv3D
 from s3dg_inference import Convolutions, MaxPool, halve
+from trajeval.batches import embed_batch, normalized, threads_of
 from trajeval.devices import default_batch_size, n_cores, split_work
-from trajeval.embedding import embed_batch, normalized, threads_of
 from trajeval.videos import Clip
 from viclip import ViCLIP
 from viclip_evaluator import MEAN, STD, ViCLIPModel

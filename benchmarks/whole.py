@@ -12,8 +12,9 @@ from decoding import make_trajectories
 from measuring import ROOT, Row, compared, limited, run
 
 from s3d_evaluator import DEMO, S3DModel
+from trajeval.batches import embed_batch, threads_of
 from trajeval.devices import n_cores, split_work
-from trajeval.embedding import embed_batch, embed_trajectories, threads_of
+from trajeval.embedding import embed_trajectories
 from trajeval.videos import read_clips
 
 CHECKPOINT, DICTIONARY = DEMO["model_checkpoint_path"], DEMO["dict_path"]

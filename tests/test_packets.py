@@ -21,7 +21,9 @@ from make_videos import (
     write_video,
 )
 
-from trajeval import containers, frames, packets, videos
+from trajeval import containers, frames, listings, packets, videos
+from trajeval.clips import read
+from trajeval.sources import Source
 from trajeval.videos import VideoError, read_clip, sample_indices
 
 LENGTH = 60
@@ -151,12 +153,12 @@ def test_parts_change_nothing(name, n_parts, kinds, monkeypatch):
 def test_any_choice_of_frames_is_exact(kinds, name, wanted):
     path, everything = kinds(name)
     wanted = np.array(sorted(wanted))
-    listing = packets.list_packets(str(path), never)
+    listing = listings.list_packets(str(path), never)
     if not listing.exact:
         return
     with contextlib.suppress(packets.Untrusted):
         numbered = packets.decode_wanted(str(path), listing, wanted, never)
-        found, _ = frames.collect(str(path), numbered, wanted, whole, 0)
+        found, _ = frames.collect(numbered, wanted, whole, 0)
         assert np.array_equal(found, everything[wanted])
 
 
@@ -305,7 +307,7 @@ def damaged_from_the_start(path):
 
 BAD_FILES = {
     "missing": (lambda path: None, "No such file or directory; check the path"),
-    "a folder": (Path.mkdir, "is a folder; name a video file in it"),
+    "a folder": (Path.mkdir, "is a folder without numbered images; name a video file in it"),
     "empty": (Path.touch, r"is empty \(0 bytes\)"),
     "text": (lambda path: path.write_text("no film\n" * 99), "not a video"),
     "a page": (lambda path: path.write_text("<!DOCTYPE html><p>404</p>"), "is not a video"),
@@ -389,7 +391,7 @@ def test_a_playlist_is_refused_before_ffmpeg_opens_its_files(tmp_path):
     path.write_text("#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:0.36,\na.ts\n")
     with pytest.raises(VideoError, match="is a playlist"):
         read_clip(path, 4)
-    with pytest.raises(VideoError, match="not a video that FFmpeg can read"):
+    with pytest.raises(containers.Unusable, match="not a video that FFmpeg can read"):
         containers.open_video(str(path)).__enter__()
 
 
@@ -563,7 +565,7 @@ def test_parts_change_nothing_of_a_file_with_wrong_bytes(uncut, extension, chang
 
 def clip_or_error(path, n, n_parts):
     try:
-        clip = videos._read(str(path), n, whole, 32, n_parts, never)
+        clip = read(Source(path), n, whole, 32, n_parts, listings.Listings(), never)
     except VideoError as error:
         return str(error)
     return clip.frames.tobytes(), clip.indices.tolist(), *clip[2:]

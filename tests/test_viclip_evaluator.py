@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from conftest import write
 from runs import PROMPTS, ROOT, TRAJECTORIES, read_numbers
 
-from trajeval.embedding import normalized
+from trajeval.batches import normalized
 from trajeval.terminal import UserError
 from trajeval.videos import read_clip
 from trajeval.weights import sha256

@@ -28,7 +28,7 @@ from make_videos import (
 )
 from PIL import Image, ImageOps
 
-from trajeval import packets, videos
+from trajeval import listings, packets, videos
 from trajeval.videos import VideoError, read_clip, read_clips, sample_indices
 
 ROOT = Path(__file__).parents[1]
@@ -200,7 +200,7 @@ def test_a_function_may_scale_the_frames(tmp_path):
 )
 def test_arguments_out_of_range(arguments, clip_path):
     with pytest.raises(ValueError, match="must be"):
-        read_clip(**{"path": clip_path, "n_frames": 4, **arguments})
+        read_clip(**{"video": clip_path, "n_frames": 4, **arguments})
 
 
 def test_a_function_may_return_any_shape_and_type(clip_path):
@@ -515,23 +515,23 @@ def test_an_iterator_left_open_does_not_hold_up_the_program(clip_path, endless):
 def test_a_video_that_changes_while_it_is_read(tmp_path, monkeypatch, left):
     path = write_video(tmp_path / "growing.mkv", counting_frames(60), options={"g": "5"})
     data = path.read_bytes()
-    list_packets = packets.list_packets
+    list_packets = listings.list_packets
 
     def list_and_cut(*arguments):
         listing = list_packets(*arguments)
         path.write_bytes(data[: int(len(data) * left)])
         return listing
 
-    monkeypatch.setattr(packets, "list_packets", list_and_cut)
+    monkeypatch.setattr(listings, "list_packets", list_and_cut)
     clip = read_clip(path, 4)
     assert clip.length < 60 and "only the first" in clip.warning
 
 
 def test_a_video_that_shrinks_all_the_time(tmp_path, monkeypatch):
     path = write_video(tmp_path / "shrinking.mkv", counting_frames(60), options={"g": "5"})
-    monkeypatch.setattr(packets, "count_frames", lambda *_: (500, None))
-    list_packets = packets.list_packets
-    monkeypatch.setattr(packets, "list_packets", lambda *a: list_packets(*a)._replace(exact=False))
+    monkeypatch.setattr(packets, "count_frames", lambda *_: ([*range(500)], None))
+    list_packets = listings.list_packets
+    monkeypatch.setattr(listings, "list_packets", lambda *a: list_packets(*a)._replace(exact=False))
     with pytest.raises(VideoError, match=r"shrinking\.mkv: changed while it was being read"):
         read_clip(path, 4)
 

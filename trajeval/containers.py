@@ -18,8 +18,15 @@ FORMATS = av.formats_available - {"concat", "dash", "hls", "imf", "rtsp", "sdp"}
 ATTACHED_PICTURE = av.stream.Disposition.attached_pic  # an audio file's cover
 
 
+CHANGED = "changed while it was being read; run again"
+
+
 class VideoError(UserError):
     """A video that cannot be used; the message names the file."""
+
+
+class Unusable(Exception):
+    """Why a video cannot be used, without its name."""
 
 
 class Damaged(Exception):
@@ -34,32 +41,28 @@ class Stopped(Exception):
     """Nobody waits for this video any more."""
 
 
-def changed(path):
-    return VideoError(f"{path}: changed while it was being read; run again")
-
-
 def check_file(path):
-    """The first 1024 bytes of a file. Raises VideoError for what should not reach FFmpeg."""
+    """The first 1024 bytes of a file. Raises Unusable for what should not reach FFmpeg."""
     try:
         with open_regular(path) as file:
             head = file.read(1024)
     except IsADirectoryError:
-        raise VideoError(f"{path}: is a folder; name a video file in it") from None
+        raise Unusable("is a folder; name a video file in it") from None
     except PermissionError as error:
-        raise VideoError(f"{path}: {error.strerror}; check its permissions") from None
+        raise Unusable(f"{error.strerror}; check its permissions") from None
     except (OSError, ValueError) as error:  # ValueError: a null byte in the name
-        raise VideoError(f"{path}: {getattr(error, 'strerror', error)}; check the path") from None
+        raise Unusable(f"{getattr(error, 'strerror', error)}; check the path") from None
     if not head:
-        raise VideoError(f"{path}: is empty (0 bytes); record or download it again")
+        raise Unusable("is empty (0 bytes); record or download it again")
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if text.startswith(PLAYLISTS) or (text.startswith(b"<") and b"<MPD" in text):
-        raise VideoError(f"{path}: is a playlist, not a video; list the files it names")
+        raise Unusable("is a playlist, not a video; list the files it names")
     return head
 
 
 @contextlib.contextmanager
 def open_video(path, **options):
-    """Opens a file; yields its container and its video stream. Raises VideoError."""
+    """Opens a file; yields its container and its video stream. Raises Unusable."""
     options |= {
         "protocol_whitelist": "file",
         "format_whitelist": ",".join(FORMATS),
@@ -69,18 +72,18 @@ def open_video(path, **options):
         # "file:" because a name with a colon would be taken for a URL.
         container = av.open("file:" + path, options=options, metadata_errors="replace")
     except av.FFmpegError as error:
-        raise VideoError(
-            f"{path}: is not a video that FFmpeg can read ({error.strerror}); check the file"
+        raise Unusable(
+            f"is not a video that FFmpeg can read ({error.strerror}); check the file"
         ) from None
     with container:
         streams = [s for s in container.streams.video if not s.disposition & ATTACHED_PICTURE]
         if not streams:
-            raise VideoError(f"{path}: has no video stream; check that it is the right file")
+            raise Unusable("has no video stream; check that it is the right file")
         stream = streams[0]
         if stream.codec_context is None:
-            raise VideoError(f"{path}: FFmpeg has no decoder for it; convert it to H.264")
+            raise Unusable("FFmpeg has no decoder for it; convert it to H.264")
         if stream.codec_context.name in TEXT_ART:
-            raise VideoError(f"{path}: is a text file, not a video; check the path")
+            raise Unusable("is a text file, not a video; check the path")
         stream.codec_context.thread_count = 1  # with more, damaged frames lose their flags
         yield container, stream
 
@@ -107,13 +110,15 @@ def read_packets(container, stream, stopped):
 
 def ends_early(head, path, container, stream):
     """Whether a file is shorter than its header or index says; FFmpeg ignores that in AVI and
-    Matroska, and in MP4 if the cut is between two packets. A GIF has an end mark."""
+    Matroska, and in MP4 if the cut is between two packets. GIF and JPEG have end marks."""
     if container.format.name.startswith("mov"):
         return any(entry.pos + entry.size > container.size for entry in stream.index_entries)
     if container.format.name == "gif":
         with open(path, "rb") as file:
             file.seek(-1, 2)
             return file.read() != b"\x3b"
+    if head.startswith(b"\xff\xd8") and container.format.name in ("image2", "jpeg_pipe"):
+        return not _has_jpeg_end(path)
     if head.startswith(b"RIFF"):
         stated = int.from_bytes(head[4:8], "little")
         return 8 + stated > container.size and stated != 0xFFFFFFFF
@@ -125,6 +130,17 @@ def ends_early(head, path, container, stream):
             return False
         return not unknown and segment + length > container.size
     return False
+
+
+def _has_jpeg_end(path):
+    """Whether a JPEG has its end mark. A thumbnail in its head has one of its own; within pixels,
+    the mark cannot occur (ITU-T T.81, B.1.1.2)."""
+    with open(path, "rb") as file:
+        data = file.read()
+    at = 2
+    while data[at : at + 1] == b"\xff" and data[at + 1 : at + 2] != b"\xda":  # to the pixels
+        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return data.find(b"\xff\xd9", at) >= 0
 
 
 def _ebml_number(data, at):

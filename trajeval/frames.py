@@ -5,10 +5,10 @@ import numpy as np
 from av.sidedata.sidedata import SideDataContainer, Type
 from av.video.reformatter import VideoReformatter
 
-from trajeval.containers import VideoError, changed
+from trajeval.containers import CHANGED, Unusable
 
 
-def collect(path, numbered, indices, resize, size):
+def collect(numbered, indices, resize, size):
     """Converts the frames at indices out of (i, frame) pairs.
 
     -> [T, ...], uint8 [T, H, W, 3] unless a function resizes; (width, height) of the upright video
@@ -19,24 +19,24 @@ def collect(path, numbered, indices, resize, size):
             continue
         try:
             pixels, upright = upright_pixels(frame, resize, size, reformatter)
-            prepared = resized(path, pixels, resize)
+            prepared = resized(pixels, resize)
             if frames is None:
                 frames = np.empty((len(indices), *prepared.shape), prepared.dtype)
                 video_size = upright
             elif prepared.shape != frames.shape[1:]:  # the size changes within the video
                 frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
                 pixels = scaled(frame, *video_size, reformatter)
-                prepared = resized(path, pixels, resize)
+                prepared = resized(pixels, resize)
         except av.FFmpegError as error:
-            raise VideoError(
-                f"{path}: its {frame.format.name} pixels cannot be converted to RGB "
+            raise Unusable(
+                f"its {frame.format.name} pixels cannot be converted to RGB "
                 f"({error.strerror}); convert it to H.264"
             ) from None
         frames[indices == i] = prepared
         missing.remove(i)
         if not missing:
             return frames, video_size
-    raise changed(path)
+    raise Unusable(CHANGED)
 
 
 def upright_pixels(frame, resize, size, reformatter):
@@ -50,18 +50,28 @@ def upright_pixels(frame, resize, size, reformatter):
         pixels = scaled(frame, size, size, reformatter)
     else:
         pixels = scaled(frame, width, height, reformatter)
-    # The display matrix [a b; c d] maps (x, y) to (ax + cy, bx + dy): flips and quarter turns.
-    matrix = side_data(frame).get("DISPLAYMATRIX")
-    if matrix is not None:
-        (a, b), (c, d) = np.frombuffer(bytes(matrix), np.int32).reshape(3, 3)[:2, :2].tolist()
-        if abs(b) > abs(a):
-            pixels, (width, height) = pixels.swapaxes(0, 1), (height, width)
-            a, d = c, b
-        pixels = pixels[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]
+    transposed, down, across = orientation(frame)
+    if transposed:
+        pixels, (width, height) = pixels.swapaxes(0, 1), (height, width)
+    pixels = pixels[::down, ::across]
     if resize == "crop":
         top, left = ((n - size) // 2 for n in pixels.shape[:2])
         pixels = pixels[top : top + size, left : left + size]
     return pixels, (width, height)
+
+
+def orientation(frame):
+    """How a frame becomes upright: whether to transpose it, then the steps, 1 or -1, in which its
+    rows and columns are taken."""
+    # The display matrix [a b; c d] maps (x, y) to (ax + cy, bx + dy): flips and quarter turns.
+    matrix = side_data(frame).get("DISPLAYMATRIX")
+    if matrix is None:
+        return False, 1, 1
+    (a, b), (c, d) = np.frombuffer(bytes(matrix), np.int32).reshape(3, 3)[:2, :2].tolist()
+    transposed = abs(b) > abs(a)
+    if transposed:
+        a, d = c, b
+    return transposed, -1 if d < 0 else 1, -1 if a < 0 else 1
 
 
 def side_data(frame):
@@ -81,7 +91,7 @@ def side_data(frame):
         return SideDataContainer(graph.pull())  # ty: ignore[too-many-positional-arguments]
 
 
-def resized(path, pixels, resize):
+def resized(pixels, resize):
     """What a function makes of a frame; the frame itself if there is none."""
     if not callable(resize):
         return pixels
@@ -89,7 +99,7 @@ def resized(path, pixels, resize):
         return np.asarray(resize(np.ascontiguousarray(pixels)))
     except ValueError as error:
         height, width = pixels.shape[:2]
-        raise VideoError(f"{path}: {error} (its frames are {width}x{height})") from None
+        raise Unusable(f"{error} (its frames are {width}x{height})") from None
 
 
 def scaled(frame, width, height, reformatter):

@@ -163,12 +163,29 @@ class Model(ABC):
         _ = model.device, model.precision
         return model
 
-    def similarity(self, paths: list[str | Path], prompts: list[str]) -> "np.ndarray":
-        """Cosine similarities of videos and prompts, float32 [N, P] in [-1, 1].
+    def embed_videos(self, videos: list) -> "np.ndarray":
+        """The embeddings of videos, float32 [N, D], as the network gives them.
 
-        Raises ValueError unless both are lists with at least one entry, videos.VideoError for the
-        first video that cannot be used, UserError for weights that cannot be loaded.
+        videos: paths of videos, of folders of frames or of array files; parts of them,
+        PATH#t=START,END; arrays, uint8 RGB [T, H, W, 3]; or sources.Source. Raises ValueError
+        unless it is a list with at least one, videos.VideoError for the first that cannot be used,
+        UserError for weights that cannot be loaded.
         """
+        from trajeval.embedding import embed_videos
+
+        return embed_videos(self, videos)
+
+    def embed_prompts(self, prompts: list[str]) -> "np.ndarray":
+        """The embeddings of prompts, float32 [P, D], as the network gives them. Raises ValueError
+        unless it is a list with at least one, UserError for weights that cannot be loaded."""
+        from trajeval.embedding import check_list, embed_prompts
+
+        check_list(prompts, "prompt")
+        return embed_prompts(self, prompts)[0]
+
+    def similarity(self, videos: list, prompts: list[str]) -> "np.ndarray":
+        """Cosine similarities of videos and prompts, float32 [N, P] in [-1, 1]. Takes and raises
+        what embed_videos and embed_prompts do."""
         from trajeval.embedding import similarity
 
-        return similarity(self, paths, prompts)
+        return similarity(self, videos, prompts)

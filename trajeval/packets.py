@@ -1,108 +1,21 @@
-"""The packets of a video file: which of them hold which frames, and those frames decoded.
+"""The packets of a video file -> its frames.
 
-`list_packets` reads a file without decoding it. Where its listing is exact, `decode_wanted` decodes
-only what some frames need; elsewhere `count_frames` and `decode_all` decode everything.
+Where the listing of a file is exact, `decode_wanted` decodes only what some frames need; elsewhere
+`count_frames` and `decode_all` decode everything.
 """
 
 import contextlib
 import itertools
-from typing import NamedTuple
 
 import av
 import numpy as np
 
-from trajeval.containers import (
-    Damaged,
-    VideoError,
-    check_file,
-    ends_early,
-    lacks_frames,
-    open_video,
-    read_packets,
-)
-
-# Each packet has its frame's presentation time (AVI: only without reordered frames) ...
-TIMED_CONTAINERS = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi"}
-# ... and holds one frame, and keyframes need nothing before them.
-FRAME_PER_PACKET = {"h264", "hevc", "vp8", "vp9", "av1", "libdav1d", "mpeg4", "mjpeg"}
-MPEG4_EMPTY_FRAME = 16  # bytes; a smaller packet may repeat the last frame, and gives none
-NO_PTS = np.iinfo(np.int64).min
+from trajeval.containers import Damaged, open_video, read_packets
+from trajeval.listings import NO_PTS
 
 
 class Untrusted(Exception):
     """The packets did not give the frames that the listing promised."""
-
-
-class Listing(NamedTuple):
-    """The packets of a video, in file order, which is decoding order.
-
-    pts: int64 [P], when each packet's frame is shown. key: bool [P], whether decoding can start
-    there. order: int64 [length], the packet that holds each frame, in display order. exact:
-    whether `order` is reliable. claimed: frames that the container claims, 0 if unknown. fps:
-    average frame rate, None if unknown. damage: None, or what is wrong with the file.
-    """
-
-    pts: np.ndarray
-    key: np.ndarray
-    order: np.ndarray
-    exact: bool
-    claimed: int
-    fps: float | None
-    damage: str | None
-
-
-def list_packets(path, stopped):
-    """Reads the packets of a file without decoding them, as a Listing.
-
-    stopped (here and below): a function; Stopped is raised once it returns True. Raises VideoError
-    for a file that is not a video.
-    """
-    head = check_file(path)
-    rows, damage = [], None  # rows: pts, duration, key, shown, discarded
-    with open_video(path) as (container, stream):
-        codec = stream.codec_context.name
-        plain = codec in FRAME_PER_PACKET and container.format.name in TIMED_CONTAINERS
-        plain &= container.format.name != "avi" or not stream.codec_context.has_b_frames
-        try:
-            for packet in read_packets(container, stream, stopped):
-                if packet is None:
-                    continue
-                if packet.has_sidedata("encryption_info"):
-                    raise VideoError(f"{path}: is encrypted; use a copy without encryption")
-                shown = codec != "vp8" or bool(memoryview(packet)[0] & 0x10)  # RFC 6386, 9.1
-                pts, duration = NO_PTS if packet.pts is None else packet.pts, packet.duration or 0
-                rows.append((pts, duration, packet.is_keyframe, shown, packet.is_discard))
-                plain &= codec != "mpeg4" or packet.size > MPEG4_EMPTY_FRAME
-            if ends_early(head, path, container, stream):
-                damage = "it ends early"
-        except Damaged as error:
-            damage = str(error)
-        table = np.array(rows, np.int64).reshape(-1, 5)
-        pts, key, shown, discarded = table[:, 0], *table[:, 2:].T.astype(bool)
-        is_mp4 = container.format.name.startswith("mov")
-        if is_mp4 and not damage and lacks_frames(path, table[~discarded], stream):
-            damage = "its index is incomplete"
-        claimed = stream.frames
-        fps = float(stream.average_rate) if stream.average_rate else None
-    order = np.flatnonzero(shown)
-    order = order[np.argsort(pts[order], kind="stable")]
-    exact = plain and not discarded.any() and _is_orderly(pts, key, order)
-    return Listing(pts, key, order, exact, claimed, fps, damage)
-
-
-def _is_orderly(pts, key, order):
-    """Whether the times give the order of the frames, and keyframes divide it into groups."""
-    if len(order) == 0 or not key[0]:
-        return False
-    shown = pts[order]
-    keys = np.flatnonzero(key)
-    latest_before = np.maximum.accumulate(pts)[keys[1:] - 1]
-    return bool(
-        pts.min() != NO_PTS
-        and np.all(np.diff(shown) > 0)
-        and shown[0] == pts[0]
-        and np.all(latest_before < pts[keys[1:]])
-    )
 
 
 def group_starts(listing, ends):
@@ -125,8 +38,7 @@ def decode_wanted(path, listing, wanted, stopped):
     rank = np.full(len(listing.pts), -1)  # [P], the number of the packet's frame
     rank[listing.order] = np.arange(len(listing.order))
     numbers = dict(zip(listing.pts[listing.order].tolist(), range(len(listing.order))))
-    with open_video(path) as (container, stream):
-        packets = _listed_packets(container, stream, listing, stopped)
+    with _open_at(path, listing, edges[0, 0], stopped) as (stream, packets):
         try:
             for run in itertools.starmap(range, edges.tolist()):
                 wanted_here = set(wanted.tolist()).intersection(rank[run].tolist())
@@ -137,9 +49,30 @@ def decode_wanted(path, listing, wanted, stopped):
             raise Untrusted from None
 
 
-def _listed_packets(container, stream, listing, stopped):
-    """Yields (p, packet) for every packet. Raises Untrusted if they are not those listed."""
-    for p, packet in enumerate(read_packets(container, stream, stopped)):
+@contextlib.contextmanager
+def _open_at(path, listing, begin, stopped):
+    """Opens a video. Yields its stream, and (p, packet) for every packet from a keyframe on that is
+    no later than packet `begin`: the one before it where that can be sought, else the first."""
+    with contextlib.ExitStack() as stack:
+        container, stream = stack.enter_context(open_video(path))
+        packets, first = read_packets(container, stream, stopped), 0
+        if begin > 0:
+            first = None
+            with contextlib.suppress(av.FFmpegError, Damaged):
+                container.seek(int(listing.pts[begin]), stream=stream)
+                if head := next(packets):
+                    keys = np.flatnonzero(listing.key[: begin + 1])
+                    first = next(iter(keys[listing.pts[keys] == head.pts]), None)
+                    packets = itertools.chain([head], packets)
+        if first is None:
+            container, stream = stack.enter_context(open_video(path))
+            packets, first = read_packets(container, stream, stopped), 0
+        yield stream, _listed_packets(packets, listing, first)
+
+
+def _listed_packets(packets, listing, first):
+    """Yields (p, packet) from number `first` on. Raises Untrusted if they are not those listed."""
+    for p, packet in enumerate(packets, first):
         if p == len(listing.pts):
             return
         if packet is None or packet.pts != listing.pts[p]:
@@ -211,7 +144,8 @@ def decode_all(path, listing, stopped):
 
 
 def count_frames(path, listing, stopped):
-    """Decodes everything. -> how many frames there are, None or the damage that ends them"""
+    """Decodes everything. -> when each frame is shown, as a list (None: unknown), in display order;
+    None or the damage that ends them"""
     times = []
     try:
         for _, frame in decode_all(path, listing, stopped):
@@ -223,8 +157,8 @@ def count_frames(path, listing, stopped):
             lost = listing.pts[bad[0] :]
             end = lost[lost != NO_PTS].min()
             times = list(itertools.takewhile(lambda pts: pts is None or pts < end, times))
-        return len(times), str(error)
-    return len(times), None
+        return times, str(error)
+    return times, None
 
 
 def decode(context, packet):
