@@ -58,8 +58,8 @@ def find_weights(model: str, pretrained: str | None) -> tuple[Path, dict]:
         return Path(pretrained), {}
     tags = open_clip.list_pretrained_tags_by_model(name)
     raise UserError(
-        f"--pretrained {printable(pretrained)}: neither a tag of {model}"
-        f"{nearest(pretrained, tags)}; it has {', '.join(tags) or 'none'}; nor a file"
+        f"--pretrained {printable(pretrained)}: neither a file nor a tag of {model}"
+        f"{nearest(pretrained, tags)}; all its tags: {', '.join(tags) or 'none'}"
     )
 
 

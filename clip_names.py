@@ -11,6 +11,7 @@ from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
 
+from trajeval.files import open_regular
 from trajeval.terminal import UserError, printable
 from trajeval.weights import check_weights
 
@@ -53,10 +54,7 @@ def wrong_names(model: str, pretrained: str | None) -> list[str]:
     if pretrained is None:
         return [f"--pretrained is missing: a tag that --list-models shows for {model}, or a file"]
     if is_path(pretrained):
-        try:
-            check_weights(pretrained)
-        except UserError as error:
-            return error.problems
+        return wrong_weights(pretrained)
     return []
 
 
@@ -66,15 +64,27 @@ def wrong_folder(name: str) -> list[str]:
         return [f"--model {FOLDER}: takes {FOLDER}FOLDER, a folder with a model"]
     folder = Path(name)
     problems = wrong_config(folder / CONFIG)
-    if folder.is_dir() and not weights_in(folder):
-        problems.append(f"{folder}: holds no weights ({', '.join(FOLDER_SUFFIXES)})")
-    return problems
+    if not folder.is_dir():
+        return problems
+    if not (weights := weights_in(folder)):
+        return [*problems, f"{folder}: holds no weights ({', '.join(FOLDER_SUFFIXES)})"]
+    return problems + wrong_weights(weights[0])
+
+
+def wrong_weights(path: str | Path) -> list[str]:
+    """What is obviously wrong with a file of weights."""
+    try:
+        check_weights(path)
+    except UserError as error:
+        return error.problems
+    return []
 
 
 def wrong_config(path: Path) -> list[str]:
     """What is wrong with an open_clip_config.json."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        with open_regular(path) as file:
+            content = json.loads(file.read().decode("utf-8"))
     except OSError as error:
         return [f"{path}: cannot be read: {error.strerror}"]
     except UnicodeDecodeError:

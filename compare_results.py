@@ -116,12 +116,11 @@ def wrong_places(output_dir, name):
 
 def keys_of(run, by_content):
     """Key -> path of each row, in order. A key is the video's content (or its path, where contents
-    are not known), its label (None if no group of prompts has that name), and how many such rows
-    come before it."""
-    names = {column.group for column in run.table.columns} - {None}
+    are not known), its labels, sorted, and how many such rows come before it."""
+    names = {name for column in run.table.columns for name in column.groups}
     seen, keys = Counter(), {}
     for row, content in zip(run.table.rows, run.contents):
-        key = (content if by_content else row.name, row.group if row.group in names else None)
+        key = (content if by_content else row.name, tuple(sorted(names & set(row.groups))))
         keys[*key, seen[key]] = row.name
         seen[key] += 1
     return keys
@@ -136,12 +135,12 @@ def differences(first, other, first_folder, folder):
     ):
         videos, paths = {video for video, *_ in others}, set(others.values())
         for key in keys.keys() - others.keys():
-            (video, label, _), path = key, keys[key]
+            (video, labels, _), path = key, keys[key]
             shown, place = printable(path), f"in {here}, but not in {there}"
-            if video in videos and label is None:
+            if video in videos and not labels:
                 problems.add(f"{shown} has no label in {here}, but one in {there}")
             elif video in videos:
-                problems.add(f"{shown} is labelled {printable(label)} {place}")
+                problems.add(f"{shown} is labelled {printable(', '.join(labels))} {place}")
             elif path in paths:
                 problems.add(f"{shown} is {place}: another video has this path there")
             else:
@@ -197,7 +196,7 @@ def compare(runs, names):
         difference = f"{name} - {names[0]}"
         header += [difference, f"{difference} low", f"{difference} high"]
     weights = resamples(len(scored[0][1]), np.random.default_rng(SEED))
-    drawn = [bootstrap(scores, labels, weights) for scores, labels in scored]
+    drawn = [bootstrap(scores, right, weights) for scores, right in scored]
     compared = [differences(drawn[0], others) for others in drawn[1:]]
     table = [header]
     for metric in drawn[0]:
@@ -208,22 +207,21 @@ def compare(runs, names):
 
 
 def labelled_scores(table):
-    """The scores [n, G] and labels [n] of what is labelled, None if nothing is. The groups that
-    have trajectories come first, in the order of these: the same in all runs."""
-    import numpy as np
-
+    """The scores and the labels of what is labelled, float64 and bool [n, G], None if nothing is.
+    The groups that have trajectories come first, in the order of these: the same in all runs."""
     from trajeval.table import group_scores, has_groups
     from trajeval.verdict import labelled_rows
 
     names = list(dict.fromkeys(column.group for column in table.columns))
     if not has_groups(table.columns) or len(names) < 2:
         return None
-    rows, labels = labelled_rows(table, names)
+    rows, right = labelled_rows(table, names)
     if not len(rows):
         return None
-    order = list(dict.fromkeys(labels.tolist()))
+    present = dict.fromkeys(name for i in rows for name in sorted(table.rows[i].groups))
+    order = [names.index(name) for name in present if name in names]
     order += [i for i in range(len(names)) if i not in order]
-    return group_scores(table.take(rows))[:, order], np.argsort(order)[labels]
+    return group_scores(table.take(rows))[:, order], right[:, order]
 
 
 def as_text(table, names):

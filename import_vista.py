@@ -151,7 +151,7 @@ def sets_below(folder: Path, problems: list[str], notes: list[str]) -> Iterator[
             if data_of(task).name in files:
                 yield task
             else:
-                notes.append(f"{task}: skipped: no {data_of(task).name} beside it")
+                notes.append(f"{task}: skipped as a template: no {data_of(task).name} beside it")
 
 
 def prompt_lines(found: ProblemSet) -> list[str]:
@@ -163,11 +163,14 @@ def trajectory_lines(found: ProblemSet, task: Path, folder: Path, notes: list[st
     """The lines of the trajectory list in a folder. Raises UserError."""
     groups: dict[str, list[str]] = {label: [] for label in found.prompts}
     problems = []
-    for number, (video, label) in enumerate(found.videos, 1):
+    for number, (video, labels) in enumerate(found.videos, 1):
         try:
-            groups[label].append(list_entry(video, folder))
+            entry = list_entry(video, folder)
         except ValueError as error:
             problems.append(f"{data_of(task)}: entry {number}: {error}")
+            continue
+        for label in labels:  # an entry in several groups has several labels
+            groups[label].append(entry)
     if problems:
         raise UserError(*problems)
     for label, entries in groups.items():

@@ -12,10 +12,11 @@ import numpy as np
 from measuring import Row, compared, fastest, limited, run
 from PIL import Image
 
-from trajeval.videos import read_clip, sample_indices
+from trajeval.videos import read_clip, read_clips, sample_indices
 
 N_FRAMES, SIDE = 32, 224
 MOST_ABOVE_IDLE = 300  # MB
+MOST_SLOWER = 1.5
 
 
 def rows(folder: Path, quick: bool) -> Iterator[Row]:
@@ -26,6 +27,8 @@ def rows(folder: Path, quick: bool) -> Iterator[Row]:
         ours, plain = partial(read_clip, path, N_FRAMES), partial(read_all, path)
         seconds = fastest({"ours": (ours, 1), "plain": (plain, 1)}, rounds)
         yield compared(f"{n} frames of {width}x{height}", *seconds.values(), 3.5)
+
+    yield parts(folder, 10 if quick else 100)
 
     # imageio would decode ten minutes of 1080p into an array of 112 GB, so it reads frame by frame.
     # --quick takes one minute; the memory is the same.
@@ -40,6 +43,25 @@ def rows(folder: Path, quick: bool) -> Iterator[Row]:
         yield compared(name, seconds["ours"], seconds["plain"], aim)
         used = peak(f"videos.read_clip({str(long)!r}, {N_FRAMES})") - peak("None")
         yield limited(f"{name}: memory above idle", used / 1e6, MOST_ABOVE_IDLE, "MB")
+
+
+def parts(folder: Path, n: int) -> Row:
+    """n parts of a video, of 6 s each, compared with n files of that length."""
+    gap, length = 50, 180
+    long = make_video(folder / "groups.mp4", gap, 1080, 1920, gap)
+    long = lengthen(long, folder / "long.mp4", n * length // gap)
+    short = make_video(folder / "part.mp4", length, 1080, 1920, gap)
+    files = [folder / f"part_{i}.mp4" for i in range(n)]
+    for file in files:
+        file.write_bytes(short.read_bytes())
+    listed = [f"{long}#t={6 * i},{6 * (i + 1)}" for i in range(n)]
+
+    def read(videos):
+        assert [clip.length for clip in read_clips(videos, N_FRAMES)] == [length] * n
+
+    seconds = fastest({"parts": (partial(read, listed), n), "files": (partial(read, files), n)}, 1)
+    what = f"{n} parts of 6 s of one video of 1920x1080: time, over that of {n} files"
+    return limited(what, seconds["parts"] / seconds["files"], MOST_SLOWER, "")
 
 
 def read_all(path: Path) -> np.ndarray:

@@ -1,6 +1,7 @@
 """What several test files share."""
 
 import os
+import pwd
 import signal
 from pathlib import Path
 
@@ -54,6 +55,18 @@ def caches(tmp_path_factory, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
     monkeypatch.setenv("MPLCONFIGDIR", FONTS)
     return folder
+
+
+@pytest.fixture
+def no_home(monkeypatch):
+    """A user whom the system does not know, with no home folder, as in some containers."""
+    for name in ("HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME"):
+        monkeypatch.delenv(name, raising=False)
+
+    def unknown(uid):
+        raise KeyError(uid)
+
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
 
 
 @pytest.fixture

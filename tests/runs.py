@@ -29,7 +29,8 @@ def evaluate_here(model_class, *arguments):
 
 
 def read_numbers(folder):
-    """The CSV as (columns, rows, float array)."""
+    """The CSV as (columns but for the groups, rows, float array)."""
     with open(Path(folder) / "similarities.csv", newline="", encoding="utf-8") as file:
         header, *rows = csv.reader(file)
-    return header, [row[0] for row in rows], np.array([row[1:] for row in rows], np.float32)
+    assert header.pop(1) == "group"
+    return header, [row[0] for row in rows], np.array([row[2:] for row in rows], np.float32)

@@ -3,7 +3,7 @@
 import pytest
 from conftest import write
 
-from trajeval.arguments import Parser, check_inputs, parse_options
+from trajeval.arguments import Parser, check_arguments, check_inputs, parse_options
 from trajeval.options import Option, choice, number, path, shared_options, whole
 from trajeval.terminal import SHOWN, UserError
 
@@ -32,13 +32,13 @@ def lists(in_empty_folder):
 
 def problems(*arguments):
     with pytest.raises(UserError) as caught:
-        check_inputs(Shape, "", list(arguments))
+        checked(*arguments)
     assert caught.value.status == 2
     return caught.value.problems
 
 
 def checked(*arguments):
-    return check_inputs(Shape, "", list(arguments))
+    return check_inputs(*check_arguments(Shape, "", list(arguments)))
 
 
 def test_defaults(lists):
@@ -144,9 +144,26 @@ def test_groups_that_options_need(lists):
 
 
 def test_the_first_of_each_group(lists):
-    write("t.txt", "[x]\na.mp4\nb.mp4\n[y]\nb.mp4\na.mp4\n")
+    for name in ("c.mp4", "d.mp4"):
+        write(name)
+    write("t.txt", "[x]\na.mp4\nb.mp4\n[y]\nd.mp4\nc.mp4\n")
     _, _, trajectories = checked(*lists, "--max-per-group", "1")
-    assert [(t.group, str(t.path)) for t in trajectories] == [("x", "a.mp4"), ("y", "b.mp4")]
+    assert [(*t.groups, str(t.path)) for t in trajectories] == [("x", "a.mp4"), ("y", "d.mp4")]
+    write("t.txt", "[x]\na.mp4\nb.mp4\nc.mp4\n[y]\nb.mp4\nd.mp4\n")
+    _, _, trajectories = checked(*lists, "--max-per-group", "1")
+    assert [(t.groups, str(t.path)) for t in trajectories] == [
+        (("x",), "a.mp4"),
+        (("x", "y"), "b.mp4"),
+    ]
+
+
+def test_ignored_columns_are_named_with_v(lists, capsys):
+    write("t.csv", "path,task,group,fps\na.mp4,1,x,30\n")
+    table = [*lists, "-t", "t.csv"]
+    checked(*table)
+    assert capsys.readouterr().err == ""
+    checked(*table, "-v")
+    assert capsys.readouterr().err == "t.csv: columns ignored: task, fps\n"
 
 
 def test_each_option_stands_once_and_its_default_is_valid():

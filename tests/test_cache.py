@@ -217,6 +217,10 @@ def test_the_default_folder_is_the_platforms(monkeypatch, tmp_path):
     assert "trajectory-heatmaps" in default_folder().parts and not list(tmp_path.iterdir())
 
 
+def test_a_user_without_a_home_has_no_default_folder(no_home):
+    assert default_folder() is None
+
+
 # Damaged and foreign entries.
 
 

@@ -433,7 +433,8 @@ def test_code_beside_a_model_is_not_run(folders, tmp_path, monkeypatch):
 
 def test_an_unknown_tag_names_those_there_are():
     with pytest.raises(
-        UserError, match=r"opanai: neither a tag of .*nearest: openai; it has openai"
+        UserError,
+        match=r"opanai: neither a file nor a tag of .*nearest: openai; all its tags: openai",
     ):
         ClipModel.load("ViT-B-32", "opanai")
 
@@ -522,6 +523,15 @@ def test_wrong_configurations(folders, tmp_path, key, value, message):
     path.write_text(json.dumps(config))
     (problem,) = wrong_names(f"local-dir:{tmp_path / 'mine'}", None)
     assert problem.startswith(f"{path}: {key}: must be") and message in problem
+
+
+@pytest.mark.parametrize("name", ["open_clip_config.json", "open_clip_pytorch_model.bin"])
+def test_a_pipe_in_a_models_folder_does_not_hang(folders, tmp_path, name):
+    shutil.copytree(folders["clip"], tmp_path / "mine")
+    (tmp_path / "mine" / name).unlink()
+    os.mkfifo(tmp_path / "mine" / name)
+    (problem,) = wrong_names(f"local-dir:{tmp_path / 'mine'}", None)
+    assert problem.startswith(str(tmp_path / "mine" / name)) and "not a regular file" in problem
 
 
 @pytest.mark.parametrize("preprocess", [None, {"mean": None, "std": None, "size": None}, {}])

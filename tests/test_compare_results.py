@@ -67,10 +67,26 @@ def test_two_models(capsys):
     assert header[:4] == ["metric", "weak", "weak low", "weak high"]
     labels = np.array([0] * 4 + [1] * 4)
     for metric, row in table.items():
-        expected = measure(np.float32(weak), labels)[metric]["value"]
+        expected = measure(np.float32(weak), labels[:, None] == [0, 1])[metric]["value"]
         assert row["weak"] == pytest.approx(expected)
         assert row["strong - weak"] == pytest.approx(row["strong"] - row["weak"])
         assert row["strong - weak low"] <= row["strong - weak"] <= row["strong - weak high"]
+
+
+def test_parts_of_one_file_are_told_apart():
+    """By where they start and end; the file may have moved meanwhile."""
+    values, starts = noise(0, 1), list(range(8))
+    leave("a", values, contents=["same"] * 8)
+    leave("b", values[::-1], GROUPS[::-1], [f"moved/{i}" for i in range(8)], contents=["same"] * 8)
+    for name, order in (("a", starts), ("b", starts[::-1])):
+        path = Path(f"out/{name}/run.json")
+        run = json.loads(path.read_text(encoding="utf-8"))
+        for entry, start in zip(run["trajectories"], order):
+            entry |= {"start": start, "end": start + 1}
+        path.write_text(json.dumps(run), encoding="utf-8")
+    assert compare("out/a", "out/b") == 0
+    for row in read_table()[1].values():
+        assert row["b - a"] == row["b - a low"] == row["b - a high"] == 0
 
 
 def test_a_run_against_itself_differs_by_nothing():
@@ -171,7 +187,7 @@ def test_one_video_under_two_labels_keeps_both():
     table = read_table()[1]
     labels = np.array([0, 0, 1, 1, 1])
     assert table["top1"]["a"] == pytest.approx(
-        measure(np.float32(similarities), labels)["top1"]["value"]
+        measure(np.float32(similarities), labels[:, None] == [0, 1])["top1"]["value"]
     )
     assert all(row["b - a"] == 0 for row in table.values())
 
@@ -282,3 +298,36 @@ def test_interrupted_while_it_imports(number, module):
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=30)
     assert (done.returncode, done.stdout) == (130, "")
     assert done.stderr == ("" if module == "csv" else "\ninterrupted\n")
+
+
+def test_videos_with_several_labels(capsys):
+    groups = [["run"]] * 3 + [["run", "jump"]] + [["jump"]] * 3 + [["jump", "run"]]
+
+    def leave_several(name, similarities, groups, order=range(8)):
+        paths = [PATHS[i] for i in order]
+        folder = leave(name, similarities, [None] * 8, paths)
+        run = json.loads(Path(folder, "run.json").read_text())
+        for entry, names in zip(run["trajectories"], groups):
+            del entry["group"]
+            entry["groups"] = names
+        numbers = as_npy(np.float32(similarities))
+        write_results("out", name, b"PNG", {"run.json": as_json(run), "similarities.npy": numbers})
+        return folder
+
+    similarities, order = noise(3, 1), [5, 3, 7, 0, 1, 2, 6, 4]
+    first = leave_several("a", similarities, groups)
+    shuffled = [groups[i][::-1] for i in order]
+    second = leave_several("b", similarities[order], shuffled, order)
+    assert compare(first, second) == 0
+    table = read_table()[1]
+    right = np.array([[name in names for name in ("run", "jump")] for names in groups])
+    for metric, row in table.items():
+        expected = measure(np.float32(similarities), right)[metric]["value"]
+        assert row["a"] == pytest.approx(expected) and row["b - a"] == 0
+    third = leave_several("c", similarities, [*groups[:3], ["run"], *groups[4:]])
+    assert compare(first, third) == 2
+    assert capsys.readouterr().err.splitlines()[-3:] == [
+        "clips/3.mp4 is labelled jump, run in out/a, but not in out/c",
+        "clips/3.mp4 is labelled run in out/c, but not in out/a",
+        "2 problems found; nothing was written",
+    ]

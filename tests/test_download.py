@@ -485,6 +485,11 @@ def test_checkpoints_of_an_installed_package(in_empty_folder, tmp_path, monkeypa
     assert not any(tmp_path.iterdir())
 
 
+def test_checkpoints_of_a_user_without_a_home(in_empty_folder, no_home, monkeypatch):
+    monkeypatch.setattr(download, "project_folder", lambda: None)
+    assert download.checkpoint_path("w.pth") == Path("checkpoints/w.pth")
+
+
 def test_files_of_the_project(in_empty_folder, monkeypatch):
     relative = "trajectories_lists/cheetah.txt"
     assert download.project_file(relative) == ROOT / relative

@@ -1,6 +1,7 @@
 """Clips and prompts through a model of one line."""
 
 import hashlib
+import os
 import shutil
 import threading
 import time
@@ -11,17 +12,20 @@ import numpy as np
 import pytest
 import torch
 from make_videos import counting_frames, write_video
+from PIL import Image
 
-from trajeval import batches, embedding, videos
+from trajeval import batches, contents, embedding, videos
 from trajeval.batches import normalized
 from trajeval.cache import Cache, read_entry, write_entry
 from trajeval.embedding import (
     Embedded,
     embed_prompts,
     embed_trajectories,
+    embed_videos,
     similarity,
 )
 from trajeval.readings import Reading
+from trajeval.sources import Source
 from trajeval.terminal import UserError
 from trajeval.videos import VideoError, read_clip
 
@@ -674,3 +678,105 @@ def test_every_character_of_a_prompt_counts(store):
     model = MeanColour()
     embed_prompts(model, ["A", "a"], store)
     assert model.prompts == ["A"]
+
+
+# Parts, frames and arrays
+
+
+@pytest.fixture(scope="module")
+def long(tmp_path_factory):
+    """A video of 30 frames a second that keeps every pixel, and its frames."""
+    frames = counting_frames(60, 32, 48)
+    path = tmp_path_factory.mktemp("long") / "long.mov"
+    return write_video(path, frames, codec="png", pix_fmt="rgb24", fps=10), frames
+
+
+def test_arrays_and_folders_are_embedded_as_the_video_is(long, tmp_path):
+    path, frames = long
+    np.save(tmp_path / "a.npy", frames)
+    (tmp_path / "f").mkdir()
+    for i, frame in enumerate(frames):
+        Image.fromarray(frame).save(tmp_path / f"f/{i}.png")
+    model = MeanColour()
+    listed = [path, frames, tmp_path / "f", tmp_path / "a.npy", f"{path}#t=0,6"]
+    embeddings = embed_videos(model, listed)
+    assert embeddings.shape == (5, 3) and embeddings.dtype == np.float32
+    assert len({embedding.tobytes() for embedding in embeddings}) == 1
+    assert (similarity(model, listed, ["a", "bb"]) == similarity(model, [path], ["a", "bb"])).all()
+    part = [f"{path}#t=1,3.5", frames[10:35], Source(tmp_path / "f", 1, 3.5, fps=10)]
+    first, *others = embed_videos(model, part)
+    assert all(other.tobytes() == first.tobytes() for other in others)
+    assert first.tobytes() != embeddings[0].tobytes()
+
+
+def test_the_first_array_that_cannot_be_used_is_raised(long):
+    with pytest.raises(VideoError, match=r"^video 1: is float32 \[60, 32, 48, 3\], not uint8"):
+        embed_videos(MeanColour(), [long[1], long[1].astype(np.float32)])
+    with pytest.raises(UserError, match="END must be after START"):
+        embed_videos(MeanColour(), ["a.mp4#t=2,1"])
+    with pytest.raises(TypeError, match="expected a path or an array, got NoneType"):
+        embed_videos(MeanColour(), [None])
+
+
+def test_each_part_is_kept_by_content_start_and_end(long, store, monkeypatch, tmp_path):
+    path, _ = long
+    parts = [(None, None), (1, 2), (1, None), (None, 2), (1, 2.5)]
+    listed = [Source(path, *part) for part in parts]
+    fresh = embed(MeanColour(), listed, store)
+    assert len({answer.embedding.tobytes() for answer in fresh}) == 5
+    assert len({answer.content for answer in fresh}) == 1
+    copy = shutil.copy(path, tmp_path / "copy.mov")
+    monkeypatch.setattr(videos, "read_clips", no_decoder)
+    kept = embed(Untouched(), [Source(copy, *part) for part in parts], store)
+    assert same(kept, fresh) and all(answer.kept for answer in kept)
+
+
+def test_folders_and_arrays_are_kept_by_their_content(long, store, monkeypatch, tmp_path):
+    frames = long[1][:8]
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        for i, frame in enumerate(frames):
+            Image.fromarray(frame).save(tmp_path / folder / f"{i}.png")
+    fresh = embed(MeanColour(), [tmp_path / "a", frames, Source(frames, fps=10)], store)
+    assert [answer.fps for answer in fresh] == [None, None, 10]
+    assert None not in [answer.content for answer in fresh]
+    with monkeypatch.context() as patched:
+        patched.setattr(videos, "read_clips", no_decoder)
+        listed = [tmp_path / "b", frames.copy(), Source(frames[:, :, ::1], fps=10)]
+        kept = embed(Untouched(), listed, store)
+    assert same(kept, fresh)
+    # Another order, another pixel, another shape.
+    (tmp_path / "b/0.png").rename(tmp_path / "b/9.png")
+    other = frames.copy()
+    other[7, 31, 47, 2] ^= 1
+    reshaped = frames.reshape(8, 48, 32, 3)
+    assert not any(a.kept for a in embed(MeanColour(), [tmp_path / "b", other, reshaped], store))
+    (answer,) = embed(MeanColour(), [frames])
+    assert answer.content is None, "without a cache, nobody needs the hash of an array"
+
+
+def test_parts_of_a_file_are_hashed_once(long, store, monkeypatch):
+    path, _ = long
+    os.utime(path, (0, 0))
+    monkeypatch.setattr(contents, "SETTLED", -(10**18))  # its ctime is new
+    hashed, digest = [], Cache.digest
+    monkeypatch.setattr(Cache, "digest", lambda *a: hashed.append(a) or digest(*a))
+    parts = [f"{path}#t={i},{i + 1}" for i in range(6)]
+    answers = embed(MeanColour(), parts)
+    assert len(hashed) == 1 and len({answer.content for answer in answers}) == 1
+
+
+def test_a_folder_is_hashed_once(long, store, monkeypatch, tmp_path):
+    for i, frame in enumerate(long[1][:4]):
+        Image.fromarray(frame).save(tmp_path / f"{i}.png")
+    hashed, hash_file = [], contents.hash_file
+    monkeypatch.setattr(contents, "hash_file", lambda *a: hashed.append(a) or hash_file(*a))
+    (first,) = embed(MeanColour(), [tmp_path], store)
+    assert len(hashed) == 8, "just written: hashed again after it was read"
+    monkeypatch.setattr(contents, "SETTLED", -(10**18))
+    for expected in (12, 12):
+        (again,) = embed(MeanColour(), [tmp_path], store)
+        assert again.kept and again.content == first.content and len(hashed) == expected
+    Image.fromarray(long[1][5]).save(tmp_path / "2.png")
+    (changed,) = embed(MeanColour(), [tmp_path], store)
+    assert not changed.kept and changed.content != first.content

@@ -23,7 +23,7 @@ from make_videos import counting_frames, write_video
 from runs import LISTS, ROOT, read_numbers
 
 from s3d_evaluator import S3DModel
-from trajeval import embedding, evaluator, results
+from trajeval import batches, evaluator, results, stages
 
 SCRIPT = ROOT / "s3d_evaluator.py"
 
@@ -97,7 +97,7 @@ def test_a_run_leaves_the_heatmap_and_its_numbers(project, small_weights, clips)
     assert [len(weight["sha256"]) for weight in run["weights"]] == [64, 64]
     content = hashlib.blake2b((clips / "long.mp4").read_bytes()).hexdigest()
     assert run["trajectories"][0] == {
-        **{"path": str(clips / "long.mp4"), "group": None, "content": content},
+        **{"path": str(clips / "long.mp4"), "groups": [], "content": content},
         **{"length": 70, "width": 96, "height": 64, "fps": 25.0},
         **{"frames": [0, 35], "warning": None},
     }
@@ -123,6 +123,59 @@ def test_verbose_tells_what_was_sampled(project, small_weights, clips, capsys):
     assert "S3D, weights.pth, on cpu in float32\nresize stretch, size 200\n" in err
     assert "loading " in err.splitlines()[-1]
     assert out == "out/exp.png\n"
+
+
+def test_parts_frames_and_arrays(project, small_weights, clips, capsys):
+    Path("clip").symlink_to(clips / "long.mp4")
+    Path("frames").mkdir()
+    for i, frame in enumerate(counting_frames(5)):
+        iio.imwrite(f"frames/{i}.png", frame)
+    np.save("array.npy", counting_frames(5))
+    listed = ["clip", "clip#t=0.4,1", "clip#t=1", "frames#t=0.2,0.4", "array.npy#t=0.2,0.4"]
+    Path("trajectories.txt").write_text("\n".join(listed))
+    assert evaluate_here(small_weights, "-v", "--fps", 10) == 0
+    _, err = capsys.readouterr()
+    assert "clip#t=0.4,1: 15 frames of 96x64, sampled 10 17" in err
+    assert "array.npy#t=0.2,0.4: 2 frames of 96x64, sampled 2 3" in err and "warning" not in err
+    _, names, numbers = read_numbers("out/exp")
+    assert names == listed
+    assert (numbers[3] == numbers[4]).all() and len({tuple(row) for row in numbers}) == 4
+    run = json.loads(Path("out/exp/run.json").read_text(encoding="utf-8"))
+    entries = run["trajectories"]
+    assert [entry["path"] for entry in entries] == listed
+    assert "start" not in entries[0] and "end" not in entries[0]
+    assert [(entry["start"], entry["end"]) for entry in entries[1:3]] == [(0.4, 1.0), (1.0, None)]
+    assert entries[3]["fps"] == 10 and entries[1]["fps"] == 25
+    assert np.load("out/exp/embeddings.npz")["trajectories"].tolist() == listed
+
+    assert evaluate_here(small_weights) == 1
+    *errors, counts, _ = capsys.readouterr().err.splitlines()
+    assert [error.split(" (")[0] for error in errors] == [
+        f"error: {name}: has no times, which #t= needs: give its frames per second"
+        for name in listed[3:]
+    ]
+    assert counts.startswith("5 videos: 3 computed") or "3 from the cache" in counts
+    assert evaluate_here(small_weights, "--fps", 10) == 0
+    assert "5 videos: 5 from the cache" in capsys.readouterr().err
+
+
+def test_wrong_parts_are_named_before_anything_runs(project, small_weights, clips, capsys):
+    Path("trajectories.txt").write_text(f"{clips}/long.mp4#t=2,1\n{clips}/long.mp4#t=9\n")
+    assert evaluate_here(small_weights, "--fps", 0) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        "--fps 0: takes a number above 0, up to 1000000",
+        "trajectories.txt:1: #t=2,1: END must be after START",
+        "2 problems found; nothing was run",
+    ]
+
+
+def test_a_part_that_is_listed_twice_is_said(project, small_weights, clips, capsys):
+    parts = ["#t=0,1", "#t=1,2", "", "#t=0,1.0"]
+    Path("trajectories.txt").write_text("".join(f"{clips}/long.mp4{part}\n" for part in parts))
+    assert evaluate_here(small_weights) == 0
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "warning" in line]
+    expected = f"trajectories.txt:4: {clips}/long.mp4#t=0,1 is the same file as in line 1"
+    assert line == f"warning: {expected}"
 
 
 def test_bad_videos_do_not_stop_the_others(project, small_weights, clips, capsys):
@@ -282,7 +335,10 @@ def test_a_device_that_is_not_there(project, small_weights, capsys):
 
 @pytest.mark.parametrize("signal_sent", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_ends_at_once(project, small_weights, clips, signal_sent):
-    Path("trajectories.txt").write_text(f"{clips / 'long.mp4'}\n" * 1000)
+    content = (clips / "long.mp4").read_bytes()
+    for i in range(100):  # a video that a list has twice is embedded once
+        write(project / f"many/{i}.mp4", content)
+    Path("trajectories.txt").write_text("many\n")
     command = [sys.executable, SCRIPT, "-t", "trajectories.txt", "-p", "prompts.txt", "-e", "exp"]
     command += ["-o", "out", "--n-frames", "8", "--size", "200", "-v"]
     command += ["--model-checkpoint-path", small_weights / "weights.pth"]
@@ -360,7 +416,7 @@ def test_groups_end_in_a_verdict(grouped, small_weights, capsys):
     assert err.splitlines()[-1].startswith("S3D tells ")
     assert sorted(path.name for path in Path("out/exp").iterdir()) == [
         *("confusion.png", "embeddings.npz", "groups.csv", "groups.png", "heatmap.png"),
-        *("metrics.json", "run.json", "similarities.csv", "similarities.npy"),
+        *("metrics.json", "run.json", "scores.csv", "similarities.csv", "similarities.npy"),
     ]
     header, _, numbers = read_numbers("out/exp")
     assert header[1:] == ["open door", "opening the door", "cut tomato", "cutting"]
@@ -656,11 +712,19 @@ def test_embeddings_are_those_behind_the_numbers(grouped, small_weights, clips):
     assert videos @ texts.T == pytest.approx(numbers, abs=1e-6)
 
 
+def test_a_user_without_a_home_folder(project, small_weights, no_home, capsys):
+    assert evaluate_here(small_weights) == 0
+    (warning,) = [line for line in capsys.readouterr().err.splitlines() if "cannot be kept" in line]
+    assert warning.endswith("this user has no home folder; --cache-dir names another")
+    assert evaluate_here(small_weights, "--no-cache") == 0
+    assert "cannot be kept" not in capsys.readouterr().err
+
+
 def test_an_import_that_fails_in_the_background_is_quiet(monkeypatch):
     """What needs the module imports it again, and that error is told."""
     told = []
     monkeypatch.setattr(threading, "excepthook", told.append)
-    with evaluator.imported_meanwhile("no_such_module"):
+    with stages.imported_meanwhile("no_such_module"):
         pass
     assert told == []
 
@@ -696,7 +760,7 @@ def test_an_interrupted_run_is_gone_on_with(project, small_weights, monkeypatch,
         return asked(model, frames)
 
     interrupts = [True, False, False]
-    monkeypatch.setattr(embedding, "split_work", lambda _: (1, 1))
+    monkeypatch.setattr(batches, "split_work", lambda _: (1, 1))
     monkeypatch.setattr(S3DModel, "embed_clips", interrupted)
     assert evaluate_here(small_weights) == 130
     assert not Path("out").exists()

@@ -19,7 +19,7 @@ from trajeval.figures import (
     heatmap,
     side_by_side,
 )
-from trajeval.table import Entry, Table
+from trajeval.table import Table, entry_of
 
 ODD_NAMES = ["$x_1$ \\frac{a}{b", '<b>&amp;</b> "it\'s"', "開けるロボット", "机器人", "문을"]
 
@@ -33,7 +33,7 @@ def draw(n, p, trajectories=None, prompts=None, values=None):
 
 def table(values, rows, columns, row_groups=None, column_groups=None, label="cosine similarity"):
     entries = [
-        [Entry(*entry) for entry in zip(names, groups or [None] * len(names))]
+        [entry_of(*entry) for entry in zip(names, groups or [None] * len(names))]
         for names, groups in ((rows, row_groups), (columns, column_groups))
     ]
     return Table(np.asarray(values, np.float32), *entries, label)
@@ -271,6 +271,15 @@ def test_a_dot_in_the_right_cells(repeats):
     assert dots(axes) == right
     assert any("dot: the right" in label.replace("\n", " ") for label in labels(axes.texts))
     assert bool(numbers(axes)) == (repeats == 1)
+
+
+def test_a_dot_for_each_of_several_labels():
+    several = table(np.eye(3), list("abc"), list("pqr"), ["x", "y", "z"], ["x", "y", "z"])
+    rows = [row._replace(groups=names) for row, names in zip(several.rows, ("xy", "y", "zx"))]
+    assert dots(heatmap(several._replace(rows=rows), "t").axes[0]) == [
+        *((0, 0), (0, 1), (1, 1)),
+        *((2, 0), (2, 2)),
+    ]
 
 
 def test_without_labels_there_are_no_dots():

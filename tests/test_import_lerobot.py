@@ -16,10 +16,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import write
-from make_videos import counting_frames, frame_number, write_video
+from make_videos import counting_frames, frame_number, whole, write_video
 
 import import_lerobot
-from trajeval.inputs import read_list, read_prompts
+from trajeval.inputs import read_prompts, read_trajectories
+from trajeval.rows import read_list
+from trajeval.videos import read_clips
 
 ROOT = Path(__file__).parent.parent
 SAMPLES = ROOT / "tests/lerobot"  # of 9 episodes of the same lengths and tasks, see its README
@@ -109,7 +111,7 @@ def entries(path):
     """A list's entries as (text, group)."""
     found, wrong = read_list(Path(path), "trajectory")
     assert not wrong
-    return [(text, group) for text, group, _ in found]
+    return [(row.text, row.group) for row in found]
 
 
 def frames_of(entry, folder="out"):
@@ -154,6 +156,21 @@ def test_the_parts_are_half_a_frame_early(capsys):
         "t=1.95,4.05",
         "t=4.05,6.55",
     ]
+
+
+@pytest.mark.parametrize("version", ["v2.1", "v3.0"])
+def test_the_lists_are_read_frame_for_frame(capsys, version):
+    """By the evaluators' own reader: all frames of each episode, and those of a few."""
+    imported(capsys, SAMPLES / version, "-o", "out")
+    trajectories = read_trajectories(f"out/{version}_trajectories.txt")
+    assert [t.groups for t in trajectories] == [(task,) for task in TASKS for _ in range(3)]
+    assert len({t.name for t in trajectories}) == 9
+    sources = [trajectory.source for trajectory in trajectories]
+    order = [0, 3, 6, 1, 4, 7, 2, 5, 8]
+    for n in (max(LENGTHS), 8):
+        for i, clip in zip(order, read_clips(sources, n, whole), strict=True):
+            assert clip.length == LENGTHS[i]
+            assert [episode_number(frame) for frame in clip.frames] == [i] * n
 
 
 # How far the times in the table may be from those of the frames, in seconds.

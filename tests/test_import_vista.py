@@ -19,6 +19,7 @@ from trajeval.inputs import read_prompts, read_trajectories
 from trajeval.terminal import UserError
 
 ROOT = Path(__file__).parent.parent
+VISTA = ROOT / "tests/vista"
 GOOD = "label_prompts:\n  open: a door opens\n  shut: a door closes\n"
 
 pytestmark = pytest.mark.usefixtures("in_empty_folder")
@@ -38,7 +39,7 @@ def read_back(folder, task):
     """(prompts, videos) as the evaluators read them, each with its group."""
     prompts = [(p.text, p.group) for p in read_prompts(Path(folder) / f"{task}_prompts.txt")]
     found = read_trajectories(Path(folder) / f"{task}_trajectories.txt")
-    return prompts, [(os.path.realpath(video.path), video.group) for video in found]
+    return prompts, [(os.path.realpath(v.path), group) for v in found for group in v.groups]
 
 
 def real(*videos):
@@ -119,6 +120,44 @@ def test_sets_of_the_same_name_mirror_their_folders(capsys):
         assert read_back(f"out/{folder}", "apple")[1] == real((video, "open"), (video, "shut"))
 
 
+def test_a_video_with_several_labels_is_in_several_groups():
+    videos = [("1.mp4", "open, shut"), ("2.mp4", "shut"), ("3.mp4", "shut,open,shut")]
+    more = "  'a,b': both\n  b: one\n"
+    videos += [("4.mp4", "a,b"), ("5.mp4", "b,a,b"), ("6.mp4", " b ")]
+    task = write_set("t", f"{GOOD}  a: a\n{more}", videos)
+    assert import_vista.main([task, "-o", "out"]) == 0
+    found = {video.path.name: video.groups for video in read_trajectories("out/t_trajectories.txt")}
+    assert found == {
+        **{"1.mp4": ("open", "shut"), "2.mp4": ("shut",), "3.mp4": ("open", "shut")},
+        **{"4.mp4": ("a,b",), "5.mp4": ("a", "b"), "6.mp4": ("b",)},
+    }
+
+
+def test_the_sets_of_vista_itself(capsys):
+    """All that are in tests/vista, in the folders that they have there."""
+    data = {path: json.loads(path.read_text()) for path in VISTA.rglob("*_data.json")}
+    for item in (item for items in data.values() for item in items):
+        write(f"videos/{item['path']}")
+    assert import_vista.main([str(VISTA), "-o", "out", "--video-dir", "videos"]) == 0
+    out, err = capsys.readouterr()
+    template = VISTA / "real_life/_permutation_and_remix_template.yaml"
+    missing = "_permutation_and_remix_template_data.json beside it"
+    assert err == f"{template}: skipped as a template: no {missing}\n"
+    assert len(out.splitlines()) == len(data) == 6
+    for path, items in data.items():
+        folder = Path("out", path.parent.relative_to(VISTA))
+        task = path.name.removesuffix("_data.json")
+        prompts = read_prompts(folder / f"{task}_prompts.txt")
+        labels = yaml.safe_load((path.parent / f"{task}.yaml").read_text())["label_prompts"]
+        assert {prompt.group: prompt.text for prompt in prompts} == labels
+        videos = read_trajectories(folder / f"{task}_trajectories.txt")
+        found = {os.path.realpath(video.path): sorted(video.groups) for video in videos}
+        assert found == {
+            os.path.realpath(f"videos/{item['path']}"): sorted(item["label"].split(","))
+            for item in items
+        }
+
+
 def test_a_folder_stands_for_all_sets_below_it(capsys):
     write_set("vista/b/deep/apple")
     write_set("vista/a")
@@ -126,7 +165,10 @@ def test_a_folder_stands_for_all_sets_below_it(capsys):
     write("vista/b/notes.txt")
     assert import_vista.main(["vista", "vista/b/deep/apple.yaml", "./vista/", "-o", "out"]) == 0
     out, err = capsys.readouterr()
-    assert err == "vista/b/_template.yaml: skipped: no _template_data.json beside it\n" * 2
+    assert (
+        err
+        == "vista/b/_template.yaml: skipped as a template: no _template_data.json beside it\n" * 2
+    )
     assert [line.split()[1] for line in out.splitlines()] == [
         "out/a_trajectories.txt",
         "out/b/deep/apple_trajectories.txt",
@@ -289,7 +331,11 @@ A = {"path": "a.mp4", "label": "open"}
         ([A | {"path": "folder"}], [": entry 1: a folder, not a video: 'folder'"]),
         ([A | {"path": "a .mp4 "}], [": entry 1: the path '../a .mp4 ' cannot be"]),
         ([A | {"label": "ajar"}], [": entry 1: the label 'ajar' has no prompt"]),
-        ([A | {"label": "open,shut"}], [": entry 1: 'open,shut' is several labels"]),
+        (
+            [A | {"label": "open, ajar,x"}],
+            [": entry 1: the label 'ajar'", ": entry 1: the label 'x'"],
+        ),
+        ([A | {"label": "open,"}], [": entry 1: the label '' has no prompt"]),
     ],
 )
 def test_mistakes_in_the_data(capsys, content, expected):

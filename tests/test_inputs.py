@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trajeval.inputs import read_prompts, read_trajectories
+from trajeval.sources import Source
 from trajeval.terminal import UserError
 
 pytestmark = pytest.mark.usefixtures("in_empty_folder")
@@ -171,6 +172,76 @@ def test_the_projects_own_videos_are_found_from_anywhere():
     assert found.path.is_file()
 
 
+def names(trajectories):
+    return [trajectory.name for trajectory in trajectories]
+
+
+def test_parts_of_files_folders_and_patterns():
+    for name in ("v/a.mp4", "v/b.mp4", "c.mp4"):
+        write(name)
+    write(
+        "t.txt",
+        "[run]\nc.mp4#t=1.50,2\nc.mp4#t=5\nv#t=,5\nv/*.mp4#t=00:01,\nv/**/b.mp4#t=0,1\nc.mp4",
+    )
+    found = read_trajectories("t.txt")
+    assert names(found) == [
+        *("c.mp4#t=1.5,2", "c.mp4#t=5", "v/a.mp4#t=,5", "v/b.mp4#t=,5"),
+        *("v/a.mp4#t=1", "v/b.mp4#t=1", "v/b.mp4#t=0,1", "c.mp4"),
+    ]
+    assert found[0].path == Path("c.mp4") and (found[0].start, found[0].end) == (1.5, 2)
+    assert found[2].start is None and found[-1].source == Source(Path("c.mp4"))
+    assert [t.line for t in found] == [2, 3, 4, 4, 5, 5, 6, 7] and found[0].groups == ("run",)
+
+
+def test_a_file_whose_name_ends_like_a_part_is_found_first():
+    for name in ("a.mp4", "lists/a.mp4#t=1,2", "a.mp4#t=3,4", "b.mp4#t=x"):
+        write(name)
+    write("lists/t.txt", "a.mp4#t=1,2\na.mp4#t=3,4\n*.mp4#t=3,4\na.mp4#t=1,3\nb.mp4#t=x")
+    found = read_trajectories("lists/t.txt")
+    assert names(found) == [
+        *("lists/a.mp4#t=1,2", "a.mp4#t=3,4", "a.mp4#t=3,4", "a.mp4#t=1,3", "b.mp4#t=x"),
+    ]
+    assert [t.start for t in found] == [None, None, None, 1, None]
+
+
+def test_every_wrong_part_is_named_with_its_line():
+    write("a.mp4")
+    write("t.txt", "a.mp4#t=5,2\na.mp4#t=x\na.mp4#t=\nno.mp4#t=1,2\na.mp4#t=1,2")
+    assert problems(read_trajectories, "t.txt") == [
+        "t.txt:1: #t=5,2: END must be after START",
+        't.txt:2: "x" is not a time: write seconds, such as 1.5',
+        "t.txt:3: #t= needs START,END in seconds, such as #t=1.5,2, #t=5 or #t=,5",
+        "t.txt:4: no such file, folder or match: no.mp4 (searched in the current folder or the "
+        "folder of the scripts)",
+    ]
+
+
+def test_a_folder_of_frames_is_one_trajectory():
+    for name in ("f/frame_2.png", "f/frame_10.png", "g/1.jpg", "h/sub/x.txt", "v/a.mp4", "v/1.png"):
+        write(name)
+    Path("link").symlink_to("f")
+    write("t.txt", "[x]\nf\nf/\nlink\nf#t=1,2\n[fg]*\nv\n?\n")
+    assert names(read_trajectories("t.txt")) == [
+        *("f", "f", "link", "f#t=1,2", "f", "g"),
+        *("v/a.mp4", "f", "g"),  # with videos in it, the images do not count
+    ]
+
+
+def test_folders_without_frames_are_named():
+    for name in ("a/cover.png", "b/1.png", "b/x.png", "c/1.png", "c/01.png", "d/.1.png"):
+        write(name)
+    write("t.txt", "a\nb\nc\nd\n[ab]*\n")
+    assert problems(read_trajectories, "t.txt") == [
+        "t.txt:1: a holds no videos, and the image cover.png has no number in its name, so its "
+        "place is unknown",
+        "t.txt:2: b holds no videos, and the image x.png has no number in its name, so its place "
+        "is unknown",
+        "t.txt:3: c holds no videos, and the images 01.png and 1.png have the same number",
+        "t.txt:4: no videos in the folder d, and no numbered images",
+        "t.txt:5: matches only folders without frames, no files: [ab]*",
+    ]
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read anything")
 def test_what_may_not_be_read():
     write("a.mp4").chmod(0)
@@ -184,7 +255,7 @@ def test_groups_hold_for_all_that_a_line_means():
     for name in ("v/a.mp4", "v/b.mp4"):
         write(name)
     write("t.txt", "[run]\nv\n")
-    assert [(t.group, t.line) for t in read_trajectories("t.txt")] == [("run", 2)] * 2
+    assert [(t.groups, t.line) for t in read_trajectories("t.txt")] == [(("run",), 2)] * 2
 
 
 @given(st.binary(max_size=300))
@@ -195,3 +266,25 @@ def test_any_bytes_are_read_or_refused(data):
             assert read("p.txt")
         except UserError as error:
             assert error.problems and all(p.startswith("p.txt") for p in error.problems)
+
+
+def test_a_file_in_several_groups_has_several_labels():
+    for name in ("v/a.mp4", "v/b.mp4"):
+        write(name)
+    Path("link.mp4").symlink_to("v/b.mp4")
+    write("t.txt", "[run]\nv\n[jump]\n./v/a.mp4\n[fly]\nlink.mp4\nv/a.mp4\n")
+    assert [(t.path.as_posix(), t.groups, t.line) for t in read_trajectories("t.txt")] == [
+        ("v/a.mp4", ("run", "jump", "fly"), 2),
+        ("v/b.mp4", ("run", "fly"), 2),
+    ]
+
+
+def test_a_file_twice_in_one_group_is_repeated():
+    write("a.mp4")
+    write("t.txt", "[x]\na.mp4\na.mp4\n[y]\na.mp4\n")
+    assert [(t.groups, t.line) for t in read_trajectories("t.txt")] == [
+        (("x", "y"), 2),
+        (("x",), 3),
+    ]
+    write("t.txt", "a.mp4\na.mp4\n")
+    assert [(t.groups, t.line) for t in read_trajectories("t.txt")] == [((), 1), ((), 2)]

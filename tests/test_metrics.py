@@ -13,6 +13,7 @@ from trajeval.metrics import answers, auc, behaviours, confusion, margins, measu
 # four trajectories, three prompts; trajectory 2 is wrong, trajectory 3 a tie
 SCORES = np.array([[0.9, 0.1, 0.2], [0.3, 0.8, 0.1], [0.7, 0.2, 0.6], [0.5, 0.1, 0.5]])
 LABELS = np.array([0, 1, 2, 0])
+RIGHT = LABELS[:, None] == np.arange(3)
 
 
 @st.composite
@@ -27,14 +28,20 @@ def cases(draw, distinct=False):
     return scores, labels
 
 
+def right(labels, n_groups):
+    """Which groups are right, bool [N, G], for labels int [N]."""
+    return np.asarray(labels)[:, None] == np.arange(n_groups)
+
+
 def values(scores, labels):
-    found = metrics.resampled_metrics(scores, labels, np.ones((1, len(labels))))
+    of_all = right(labels, scores.shape[1])
+    found = metrics.resampled_metrics(scores, of_all, np.ones((1, len(labels))))
     return {name: value[0] for name, value in found.items()}
 
 
 def test_by_hand():
-    assert ranks_of_right(SCORES, LABELS).tolist() == [1, 1, 2, 2]
-    assert answers(SCORES, LABELS).tolist() == [0, 1, 0, 2]
+    assert ranks_of_right(SCORES, RIGHT).tolist() == [1, 1, 2, 2]
+    assert answers(SCORES, RIGHT).tolist() == [0, 1, 0, 2]
     found = values(SCORES, LABELS)
     assert found["top1"] == 0.5 and found["top3"] == 1
     # hits, labels, answers of the groups: 1 2 2, 1 1 1, 0 1 1
@@ -46,9 +53,9 @@ def test_by_hand():
     assert found["trajectory_to_prompt_recall_at_1"] == 0.5
     assert found["trajectory_to_prompt_median_rank"] == 1.5
     assert found["trajectory_to_prompt_mean_reciprocal_rank"] == 0.75
-    assert margins(SCORES, LABELS) == pytest.approx([0.7, 0.5, -0.1, 0])
-    assert confusion(SCORES, LABELS).tolist() == [[1, 0, 1], [0, 1, 0], [1, 0, 0]]
-    assert auc(SCORES, np.arange(3), LABELS) == pytest.approx([3 / 4, 1, 1])
+    assert margins(SCORES, RIGHT) == pytest.approx([0.7, 0.5, -0.1, 0])
+    assert confusion(SCORES, RIGHT).tolist() == [[1, 0, 1], [0, 1, 0], [1, 0, 0]]
+    assert auc(SCORES, np.arange(3), RIGHT) == pytest.approx([3 / 4, 1, 1])
 
 
 def test_ties_count_against_the_model():
@@ -58,24 +65,25 @@ def test_ties_count_against_the_model():
     assert found["top1"] == found["top3"] == found["macro_f1"] == 0
     assert found["prompt_to_trajectory_median_rank"] == 3
     assert found["mean_average_precision"] == pytest.approx(1 / 3)
-    assert auc(scores, np.arange(4), labels)[:3].tolist() == [0.5] * 3
+    assert auc(scores, np.arange(4), right(labels, 4))[:3].tolist() == [0.5] * 3
 
 
 @given(cases())
 def test_agrees_with_scikit_learn(case):
     scores, labels = case
-    found, answered = values(scores, labels), answers(scores, labels)
+    of_all = right(labels, scores.shape[1])
+    found, answered = values(scores, labels), answers(scores, of_all)
     assert found["macro_f1"] == pytest.approx(
         f1_score(labels, answered, average="macro", zero_division=0)
     )
     everything = np.arange(scores.shape[1])
     assert np.array_equal(
-        confusion(scores, labels), confusion_matrix(labels, answered, labels=everything)
+        confusion(scores, of_all), confusion_matrix(labels, answered, labels=everything)
     )
     present = np.unique(labels)
     expected = [average_precision_score(labels == g, scores[:, g]) for g in present]
     assert found["mean_average_precision"] == pytest.approx(np.mean(expected))
-    areas = auc(scores, everything, labels)
+    areas = auc(scores, everything, of_all)
     for group in everything:
         if 0 < (labels == group).sum() < len(labels):
             assert areas[group] == pytest.approx(roc_auc_score(labels == group, scores[:, group]))
@@ -88,7 +96,8 @@ def test_a_weight_is_a_repetition(case, random):
     scores, labels = case
     weights = np.array([random.randint(0, 3) for _ in labels])
     weights[0] += 1
-    once = metrics.resampled_metrics(scores, labels, weights[None].astype(float))
+    of_all = right(labels, scores.shape[1])
+    once = metrics.resampled_metrics(scores, of_all, weights[None].astype(float))
     repeated = values(np.repeat(scores, weights, 0), np.repeat(labels, weights))
     assert {name: value[0] for name, value in once.items()} == pytest.approx(repeated)
 
@@ -107,7 +116,7 @@ def test_order_and_scale_do_not_matter(case, random):
 @settings(max_examples=20)
 def test_every_value_and_interval_is_a_number(case):
     scores, labels = case
-    for name, metric in measure(scores, labels).items():
+    for name, metric in measure(scores, right(labels, scores.shape[1])).items():
         assert np.isfinite(list(metric.values())).all(), name
         assert metric["low"] <= metric["high"]
 
@@ -116,31 +125,107 @@ def test_intervals_are_those_of_plain_resampling():
     rng = np.random.default_rng(5)
     labels = np.repeat(np.arange(4), 15)
     scores = rng.normal(size=(60, 4)) + 1.2 * (labels[:, None] == np.arange(4))
-    found = measure(scores, labels)["top1"]
-    correct = ranks_of_right(scores, labels) == 1
+    of_all = right(labels, 4)
+    found = measure(scores, of_all)["top1"]
+    correct = ranks_of_right(scores, of_all) == 1
     drawn = [correct[rng.integers(60, size=60)].mean() for _ in range(4000)]
     assert [found["low"], found["high"]] == pytest.approx(
         np.percentile(drawn, [2.5, 97.5]).tolist(), abs=0.02
     )
     assert found["chance"] == pytest.approx(0.25, abs=0.03)
     assert found["majority"] == 0.25
-    assert measure(scores, labels) == measure(scores, labels)  # seeded
+    assert measure(scores, of_all) == measure(scores, of_all)  # seeded
 
 
 def test_majority_baseline_is_the_share_of_the_most_frequent_label():
     labels = np.array([2, 2, 2, 0, 1])
-    found = measure(np.eye(3)[labels], labels)
+    found = measure(np.eye(3)[labels], right(labels, 3))
     assert found["top1"]["value"] == 1 and found["top1"]["majority"] == 0.6
 
 
 def test_one_trajectory_and_one_group():
-    found = measure(np.array([[0.2, 0.1]]), np.array([0]))
+    found = measure(np.array([[0.2, 0.1]]), right([0], 2))
     assert found["top1"]["value"] == found["top1"]["low"] == 1
-    (behaviour,) = behaviours(np.array([[0.2, 0.1]]), np.array([0]), ["a", "b"])
+    (behaviour,) = behaviours(np.array([[0.2, 0.1]]), right([0], 2), ["a", "b"])
     assert behaviour["auc"] is None and behaviour["taken_for"] == []
 
 
 def test_a_thousand_by_a_hundred():
     rng = np.random.default_rng(0)
-    found = measure(rng.normal(size=(1000, 100)), rng.integers(100, size=1000))
+    found = measure(rng.normal(size=(1000, 100)), right(rng.integers(100, size=1000), 100))
     assert found["top1"]["low"] < found["top1"]["chance"] < found["top1"]["high"]
+
+
+# --- several labels
+
+# the fourth trajectory shows both of the first two groups, the fifth the last two
+SEVERAL = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0], [0, 1, 1]], bool)
+OF_SEVERAL = np.array(
+    [[0.9, 0.1, 0.2], [0.3, 0.8, 0.1], [0.7, 0.2, 0.6], [0.2, 0.5, 0.4], [0.6, 0.3, 0.6]]
+)
+
+
+def test_several_labels_by_hand():
+    assert ranks_of_right(OF_SEVERAL, SEVERAL).tolist() == [1, 1, 2, 1, 2]
+    assert answers(OF_SEVERAL, SEVERAL).tolist() == [0, 1, 0, 1, 0]
+    found = {name: metric["value"] for name, metric in measure(OF_SEVERAL, SEVERAL).items()}
+    assert found["top1"] == pytest.approx(2 / 3) and found["top3"] == 1
+    alone = measure(OF_SEVERAL[:3], SEVERAL[:3])
+    assert found["macro_f1"] == alone["macro_f1"]["value"]
+    assert found["trajectory_to_prompt_recall_at_1"] == pytest.approx(3 / 5)
+    assert found["trajectory_to_prompt_mean_reciprocal_rank"] == pytest.approx(4 / 5)
+    # group 0: 0 2 4 1 3, of which 0 and 3 are right; 1: 1 3 4, all right; 2: 2 and 4 first
+    expected = [(1 + 2 / 5) / 2, 1, 1]
+    assert found["mean_average_precision"] == pytest.approx(np.mean(expected))
+    assert auc(OF_SEVERAL, np.arange(3), SEVERAL) == pytest.approx([3 / 6, 1, 1])
+    assert margins(OF_SEVERAL, SEVERAL) == pytest.approx(
+        [0.7, 0.5, -0.1, np.nan, np.nan], nan_ok=True
+    )
+    assert confusion(OF_SEVERAL, SEVERAL).tolist() == [[1, 0, 0], [0, 1, 0], [1, 0, 0]]
+    first, second, third = behaviours(OF_SEVERAL, SEVERAL, ["a", "b", "c"])
+    assert first["count"] == 1 and first["with_others"] == 1 and first["taken_for"] == []
+    assert second["count"] == 1 and second["with_others"] == 2
+    assert third["accuracy"]["value"] == 0 and third["taken_for"] == [{"name": "a", "count": 1}]
+
+
+@st.composite
+def several(draw):
+    n, n_groups = draw(st.integers(2, 12)), draw(st.integers(2, 5))
+    scores = draw(arrays(np.int64, (n, n_groups), elements=st.integers(-3, 3))).astype(float)
+    of_all = draw(arrays(bool, (n, n_groups)))
+    of_all[np.arange(n), draw(arrays(np.int64, n, elements=st.integers(0, n_groups - 1)))] = True
+    return scores, of_all
+
+
+@given(several())
+@settings(max_examples=50)
+def test_several_labels_agree_with_scikit_learn(case):
+    scores, of_all = case
+    found = measure(scores, of_all)
+    present = np.flatnonzero(of_all.any(0))
+    expected = [average_precision_score(of_all[:, g], scores[:, g]) for g in present]
+    assert found["mean_average_precision"]["value"] == pytest.approx(np.mean(expected))
+    areas = auc(scores, np.arange(scores.shape[1]), of_all)
+    for group in range(scores.shape[1]):
+        if of_all[:, group].all() or not of_all[:, group].any():
+            assert np.isnan(areas[group])
+        else:
+            assert areas[group] == pytest.approx(roc_auc_score(of_all[:, group], scores[:, group]))
+    single = metrics.has_one(of_all)
+    assert ("top1" in found) == ("macro_f1" in found) == single.any()
+    if single.any():
+        alone = measure(scores[single], of_all[single])
+        for name in ("top1", "top3", "macro_f1"):
+            assert found[name]["value"] == alone[name]["value"]
+            assert found[name]["majority"] == alone[name]["majority"]
+    for name, metric in found.items():
+        assert np.isfinite(list(metric.values())).all(), name
+    assert len(behaviours(scores, of_all, list("abcde"))) == len(present)
+
+
+def test_one_label_among_many_trajectories_has_intervals():
+    """Most resamples of 2 in 3 draw it; the others say nothing of its accuracy."""
+    of_all = np.ones((50, 3), bool)
+    of_all[0] = [True, False, False]
+    found = measure(np.random.default_rng(0).random((50, 3)), of_all)
+    assert found["top1"]["low"] == found["top1"]["value"] == found["top1"]["high"]

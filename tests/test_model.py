@@ -103,6 +103,10 @@ def test_similarity_wants_lists(example, lists, wrong):
         model.similarity(["red.mp4"], wrong)
     with pytest.raises(ValueError, match="expected a list of at least one video"):
         model.similarity(wrong, ["red"])
+    with pytest.raises(ValueError, match="expected a list of at least one video"):
+        model.embed_videos(wrong)
+    with pytest.raises(ValueError, match="expected a list of at least one prompt"):
+        model.embed_prompts(wrong)
 
 
 def test_what_is_missing_is_named():

@@ -106,8 +106,8 @@ def test_reading_what_was_written():
     found = read_results("out/exp")
     assert (found.name, found.model) == ("exp", "S3D, weights")
     assert found.table.label == "cosine similarity"
-    assert found.table.rows == [("a.mp4", "run"), ("b.mp4", "jump")]
-    assert found.table.columns == [("x", "run"), ("y", "jump")]
+    assert found.table.rows == [("a.mp4", ("run",)), ("b.mp4", ("jump",))]
+    assert found.table.columns == [("x", ("run",)), ("y", ("jump",))]
     assert np.array_equal(found.table.values, NUMBERS)
     assert found.contents == [None, None]
 
@@ -425,3 +425,21 @@ def test_places_one_may_not_write_to():
     Path("out").chmod(0o500)
     assert "no permission to write to out" in check_destination("out", "y")[0]
     Path("out").chmod(0o700)
+
+
+def test_groups_of_trajectories_are_lists_and_were_texts():
+    several = [{"path": "a.mp4", "groups": ["run", "jump"]}, {"path": "b.mp4", "groups": ["jump"]}]
+    write(**{"run.json": as_json(RUN | {"trajectories": several})})
+    rows = read_results("out/exp").table.rows
+    assert rows == [("a.mp4", ("run", "jump")), ("b.mp4", ("jump",))]
+    plain = [{"path": "a.mp4", "groups": []}, {"path": "b.mp4", "group": None}]
+    write(**{"run.json": as_json(RUN | {"trajectories": plain})})
+    assert read_results("out/exp").table.rows == [("a.mp4", ()), ("b.mp4", ())]
+
+
+@pytest.mark.parametrize("groups", [None, "run", [1], [["run"]], {"run": 1}, []])
+def test_groups_that_are_none(groups):
+    damaged = [{"path": "a.mp4", "groups": groups}, {"path": "b.mp4", "groups": ["jump"]}]
+    write(**{"run.json": as_json(RUN | {"trajectories": damaged})})
+    with pytest.raises(UserError, match="in a list with groups every entry needs one, a text"):
+        read_results("out/exp")

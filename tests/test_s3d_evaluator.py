@@ -23,9 +23,10 @@ import s3d_evaluator
 from s3d_evaluator import S3DModel, half
 from s3dg import S3D
 from trajeval import download, evaluator
-from trajeval.arguments import check_inputs
+from trajeval.arguments import check_arguments, check_inputs
 from trajeval.cache import Cache
 from trajeval.readings import warnings
+from trajeval.similarity import cosine_similarity
 from trajeval.terminal import UserError
 from trajeval.videos import VideoError, read_clip
 from trajeval.weights import sha256
@@ -85,6 +86,27 @@ def test_half_is_what_the_original_script_did(clip_paths):
     assert ours.shape == (4, 32, 48, 3) and ours.dtype == np.float32
     assert ours.min() == 0 and ours.max() == 255  # beyond which bicubic goes
     assert np.abs(ours.transpose(3, 0, 1, 2) / 255 - original.numpy()).max() < 1e-6
+
+
+@pytest.mark.parametrize("resize", ["crop", "stretch", "half"])
+def test_frames_in_memory_give_the_numbers_of_a_lossless_file(small_weights, tmp_path, resize):
+    """Bit for bit, in float32 on a CPU."""
+    settings = {"device": "cpu", "n_frames": 4, "resize": resize}
+    if resize != "half":
+        settings["size"] = 200
+    model = S3DModel.load(small_weights / "weights.pth", **settings)
+    frames = counting_frames(11, 400, 448)
+    path = tmp_path / "a.mp4"
+    write_video(path, frames, codec="libx264rgb", pix_fmt="rgb24", options={"qp": "0"}, fps=10)
+    np.save(tmp_path / "a.npy", frames)
+    prompts = ["open door", "a"]
+    files = model.similarity([path, f"{path}#t=0.2,0.8"], prompts)
+    assert (model.similarity([frames, frames[2:8]], prompts) == files).all()
+    assert (model.similarity([tmp_path / "a.npy"], prompts) == files[:1]).all()
+    videos, texts = model.embed_videos([frames, frames[2:8]]), model.embed_prompts(prompts)
+    assert videos.shape == texts.shape == (2, 512)
+    assert videos.dtype == texts.dtype == np.float32
+    assert (cosine_similarity(videos, texts) == files).all()
 
 
 def test_halves_are_what_the_network_gets(small_weights, clip_paths):
@@ -161,7 +183,7 @@ def test_constructing_reads_nothing():
 def problems_of(*arguments):
     """What is wrong with a command line, beyond its lists and name, which are missing."""
     with pytest.raises(UserError) as raised:
-        check_inputs(S3DModel, "", list(map(str, arguments)))
+        check_inputs(*check_arguments(S3DModel, "", list(map(str, arguments))))
     return raised.value.problems[:-4]
 
 
@@ -468,7 +490,7 @@ def test_demo_rows_and_columns_stand_in_one_order(demo):
     with open(demo / "similarities.csv", newline="", encoding="utf-8") as file:
         header, *rows = csv.reader(file)
     prompts = (ROOT / "prompts/cheetah_prompts.txt").read_text().splitlines()
-    assert header[1:] == [prompt for prompt in prompts if prompt[0] not in "#["]
+    assert header[2:] == [prompt for prompt in prompts if prompt[0] not in "#["]
     assert len({row[0] for row in rows}) == 36
 
 

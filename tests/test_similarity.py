@@ -23,7 +23,7 @@ from trajeval.similarity import (
     table_of,
     unit,
 )
-from trajeval.table import Entry, Table
+from trajeval.table import Table, entry_of
 
 GOLDEN = np.load(recipe.GOLDEN / "scoring.npz")
 
@@ -143,7 +143,7 @@ def test_rescaling_of_a_prompt_without_spread_is_close_to_zero():
 
 
 def entries(*groups):
-    return [Entry(f"name {i}", group) for i, group in enumerate(groups)]
+    return [entry_of(f"name {i}", group) for i, group in enumerate(groups)]
 
 
 def made(normalize=None, softmax=None, **options):
@@ -172,7 +172,7 @@ def test_a_table_of_projections():
 
 def test_a_table_of_mean_embeddings():
     table = made(ensemble="mean-embedding")
-    assert table.columns == [("a", "a"), ("b", "b")]
+    assert table.columns == [("a", ("a",)), ("b", ("b",))]
     means = [mean_direction(GOLDEN["text"][i::2]) for i in range(2)]
     assert table.values == pytest.approx(cosine_similarity(GOLDEN["video"], np.stack(means)))
 

@@ -9,11 +9,14 @@ from trajeval.table import (
     Entry,
     Table,
     column_order,
+    entry_of,
     group_scores,
     group_statistics,
     grouped,
     groups_of,
     in_order_of_rows,
+    is_right,
+    memberships,
 )
 
 GOLDEN = np.load(recipe.GOLDEN / "scoring.npz")
@@ -37,12 +40,12 @@ def test_groups_agree_with_the_golden_values(normalize):
 
 
 def entries(names, groups):
-    return [Entry(name, group) for name, group in zip(names, groups)]
+    return list(map(entry_of, names, groups))
 
 
 def test_groups_of_a_list():
     groups, members = groups_of(entries("abc", ["x", "y", "x"]))
-    assert groups == [("x", "x"), ("y", "y")] and members.tolist() == [0, 1, 0]
+    assert groups == [("x", ("x",)), ("y", ("y",))] and members.tolist() == [0, 1, 0]
     groups, members = groups_of(entries("aab", [None] * 3))
     assert [group.name for group in groups] == ["a", "a", "b"] and members.tolist() == [0, 1, 2]
 
@@ -51,7 +54,7 @@ def test_some_of_a_table():
     table = Table(np.arange(6).reshape(2, 3), entries("ab", "xy"), entries("pqr", "xyz"), "cosine")
     part = table.take(columns=[2, 0])
     assert part.values.tolist() == [[2, 0], [5, 3]] and part.rows == table.rows
-    assert part.columns == [("r", "z"), ("p", "x")] and part.label == "cosine"
+    assert part.columns == [("r", ("z",)), ("p", ("x",))] and part.label == "cosine"
     assert table.take([1], slice(2)).values.tolist() == [[3, 4]]
 
 
@@ -93,3 +96,22 @@ def test_columns_in_the_order_of_the_rows():
     assert [column.name for column in shown.table.columns] == ["x", "y"]
     assert shown.table.values.tolist() == groups.table.values[:, ::-1].tolist()
     assert shown.deviations.tolist() == groups.deviations[:, ::-1].tolist()
+
+
+def test_rows_of_several_groups_count_in_each():
+    rows = [Entry("a", ("x", "y")), Entry("b", ("y",)), Entry("c", ("z", "x"))]
+    table = Table(np.array([[1.0, 2], [3, 4], [5, 6]]), rows, entries("pq", "yx"), "cosine")
+    groups, members, of_groups = memberships(rows)
+    assert [group.name for group in groups] == ["x", "y", "z"]
+    assert members.tolist() == [0, 0, 1, 2, 2] and of_groups.tolist() == [0, 1, 1, 2, 0]
+    found = grouped(table)
+    assert found.table.values.tolist() == [[3, 4], [2, 3], [5, 6]]
+    assert found.deviations.tolist() == [[2, 2], [1, 1], [0, 0]]
+    assert found.counts.tolist() == [[2, 2], [2, 2], [1, 1]]
+    assert is_right(rows, table.columns).tolist() == [[True, True], [True, False], [False, True]]
+    assert column_order(table).tolist() == [0, 1]
+    assert column_order(table._replace(rows=rows[:2])).tolist() == [1, 0]
+
+
+def test_what_has_no_group_is_right_for_nothing():
+    assert not is_right(entries("ab", [None] * 2), entries("pq", [None] * 2)).any()

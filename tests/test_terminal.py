@@ -130,6 +130,26 @@ def test_interrupted_once_or_twice_is_130(number, times):
     assert "Traceback" not in err
 
 
+def test_an_interrupt_within_an_import_is_not_lost():
+    """Python's own code, and that of packages, may swallow the exception there."""
+    body = (
+        "import os, signal\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        try:\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "            time.sleep(5)\n"
+        "        except KeyboardInterrupt:\n"
+        "            pass\n"
+        "sys.meta_path.insert(0, Finder())\n"
+        "import colorsys\n"
+        "return 0"
+    )
+    process = script(body)
+    assert process.communicate(timeout=20) == ("", "\ninterrupted\n")
+    assert process.returncode == 130
+
+
 def test_an_interrupt_after_the_end_changes_nothing():
     code = (
         "import atexit, time\nfrom trajeval.terminal import run_script\n"

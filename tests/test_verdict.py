@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from trajeval.table import Entry, Table
+from trajeval.table import Table, entry_of
 from trajeval.verdict import as_text, judge, not_judged, summary
 
 GROUPS = ["run", "run", "jump", "jump", "crawl"]
@@ -28,8 +28,8 @@ def judged(similarities=SIMILARITIES, groups=GROUPS, prompt_groups=PROMPT_GROUPS
 
 
 def table(similarities=SIMILARITIES, groups=GROUPS, prompt_groups=PROMPT_GROUPS, label="cosine"):
-    rows = [Entry(f"{i}.mp4", group) for i, group in enumerate(groups)]
-    return Table(similarities, rows, list(map(Entry, PROMPTS, prompt_groups)), label)
+    rows = [entry_of(f"{i}.mp4", group) for i, group in enumerate(groups)]
+    return Table(similarities, rows, list(map(entry_of, PROMPTS, prompt_groups)), label)
 
 
 def test_the_verdict():
@@ -120,7 +120,7 @@ def test_it_is_said_why_nothing_is_judged():
 
 def test_many_groups_that_are_not_judged_are_counted():
     groups = [f"group {i}" for i in range(5000)]
-    rows, columns = [Entry(g, g) for g in groups], [Entry(g, g.upper()) for g in groups]
+    rows, columns = [entry_of(g, g) for g in groups], [entry_of(g, g.upper()) for g in groups]
     many = Table(np.zeros((5000, 5000), np.int8), rows, columns, "cosine")
     assert len(not_judged(many)) == 5000
     lines = summary(many, None)
@@ -140,3 +140,63 @@ def test_a_softmax_is_judged_by_the_probabilities_of_groups():
     labelled = table(values, ["run", "jump"], PROMPT_GROUPS, "cosine, softmax at temperature 1")
     assert judge(labelled, "S3D")["metrics"]["top1"]["value"] == 1
     assert judge(labelled._replace(label="cosine"), "S3D")["metrics"]["top1"]["value"] == 0.5
+
+
+def with_several(groups):
+    """The table with the groups of each row as a tuple."""
+    plain = table()
+    rows = [row._replace(groups=names) for row, names in zip(plain.rows, groups)]
+    return plain._replace(rows=rows)
+
+
+def test_trajectories_with_several_labels():
+    groups = [("run", "jump"), ("run",), ("jump", "fly"), ("jump", "crawl"), ("crawl",)]
+    found = judge(with_several(groups), "S3D")
+    assert found["n_trajectories"] == 5 and found["n_several_labels"] == 2
+    assert [margin["trajectory"] for margin in found["margins"]] == ["1.mp4", "4.mp4", "2.mp4"]
+    assert found["confusion"] == [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
+    assert found["metrics"]["top1"]["value"] == 1
+    assert [(b["count"], b["with_others"]) for b in found["behaviours"]] == [(1, 1), (1, 2), (1, 1)]
+    assert found["not_judged"] == [{"group": "fly", "count": 1, "similar": None}]
+    assert (
+        "2 of 5 trajectories have several labels: not in accuracy, macro F1, margins and the "
+        "confusion matrix"
+    ) in as_text(found).splitlines()
+    json.dumps(found, allow_nan=False)
+    assert "n_several_labels" not in judged()
+
+
+def test_trajectories_that_all_have_several_labels():
+    groups = [("run", "jump")] * 2 + [("jump", "crawl")] * 2 + [("run", "crawl")]
+    found = judge(with_several(groups), "S3D")
+    assert "top1" not in found["metrics"] and found["margins"] == []
+    assert not any(map(any, found["confusion"]))
+    assert all(b["accuracy"] is None and b["count"] == 0 for b in found["behaviours"])
+    lines = as_text(found).splitlines()
+    assert not any("accuracy  " in line or "macro F1  " in line for line in lines)
+    run, *_ = (line.split() for line in lines if line.startswith("run"))
+    assert run == ["run", "-", f"{found['behaviours'][0]['auc']:4.2f}"]
+    assert not any("fewer than 5" in line for line in lines)
+    assert lines[-1].startswith("S3D tells ")
+    json.dumps(found, allow_nan=False)
+
+
+def test_trajectories_that_all_have_every_label():
+    found = judge(with_several([("run", "jump", "crawl")] * 5), "S3D")
+    assert found["sentence"] == (
+        "S3D: every trajectory has every label, so there is nothing to tell apart."
+    )
+    assert as_text(found).endswith(found["sentence"])
+
+
+def test_the_best_and_the_worst_phrasing_of_each_behaviour():
+    lines = as_text(judged()).splitlines()
+    at = lines.index("behaviour  AUC   best phrasing  AUC   worst phrasing")
+    assert lines[at + 1] == "run        1.00  it runs        0.75  running"
+    assert lines[at + 2] == ""  # the others have one phrasing
+    long = judged(prompt_groups=["run", "run", "jump", "jump"], groups=["run"] * 2 + ["jump"] * 3)
+    assert sum("phrasing" in line for line in as_text(long).splitlines()) == 1
+    equal = judged(np.tile(SIMILARITIES[:, :1], 4))
+    assert "1 of 1 behaviour: every phrasing has the same AUC" in as_text(equal).splitlines()
+    single = judged(SIMILARITIES[:, 1:], prompt_groups=PROMPT_GROUPS[1:])
+    assert "phrasing" not in as_text(single)

@@ -4,15 +4,16 @@ Start-up matters: nothing here imports anything heavy.
 """
 
 import argparse
+from collections import Counter
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from trajeval.cache import default_folder
 from trajeval.inputs import BASELINE, Prompt, Trajectory, read_prompts, read_trajectories
 from trajeval.options import BASELINE_SIMILARITIES, Option, shared_options
 from trajeval.results import check_destination, wrong_folder
-from trajeval.terminal import UserError, first_few, plural
+from trajeval.terminal import UserError, first_few, plural, tell_all
 
 
 class Parser(argparse.ArgumentParser):
@@ -82,44 +83,77 @@ def unknown_argument(text: str, parser: argparse.ArgumentParser) -> str:
 # --- checking
 
 
-def check_inputs(
+class Inputs(NamedTuple):
+    """A problem set: what is evaluated together. args: the options; they name the two lists and the
+    place of the results."""
+
+    args: argparse.Namespace
+    prompts: list[Prompt]
+    trajectories: list[Trajectory]
+
+
+def check_arguments(
     model_class, description: str, argv: list[str] | None
-) -> tuple[argparse.Namespace, list[Prompt], list[Trajectory]]:
-    """The arguments, the prompts and the trajectories of a command line. Raises UserError with
-    everything that is wrong with them."""
+) -> tuple[argparse.Namespace, list[str]]:
+    """The options of a command line, and what is wrong with them."""
     options = [*shared_options(model_class), *model_class.options]
     args, problems = parse_options(Parser(description), options, argv)
+    if args.problem_sets is not None and (args.trajectories_path or args.prompts_path):
+        problems.append("--problem-sets: cannot be combined with -t or -p")
     problems += model_class.check(args)
     problems += check_combinations(args)
     if args.experiment_id is None:
         problems.append("-e NAME is missing: the name of the results")
     elif args.output_dir is not None:
         problems += check_destination(args.output_dir, args.experiment_id)
-    prompts, wrong_prompts = read_or_problems(args.prompts_path, read_prompts, "-p FILE: prompts")
-    trajectories, wrong_trajectories = read_or_problems(
-        args.trajectories_path, read_trajectories, "-t FILE: trajectories"
-    )
-    problems += check_groups(args, prompts, trajectories)
-    n = len(problems) + len(wrong_prompts) + len(wrong_trajectories)
+    return args, problems
+
+
+def check_inputs(args: argparse.Namespace, problems: list[str]) -> Inputs:
+    """The lists that the options name. Raises UserError with everything that is wrong with them and
+    with the options, whose problems are given."""
+    notes: list[str] = []
+    inputs, wrong = read_inputs(args, notes)
+    n = len(problems) + sum(map(len, wrong.values()))
     if n:
-        raise UserError(
-            *problems,
-            *first_few(wrong_prompts, "problems in the prompt list", args.verbose),
-            *first_few(wrong_trajectories, "problems in the trajectory list", args.verbose),
-            f"{plural(n, 'problem')} found; nothing was run",
-        )
+        count = f"{plural(n, 'problem')} found; nothing was run"
+        raise UserError(*problems, *first_few_of_each(wrong, args.verbose), count)
+    if args.verbose:
+        tell_all(notes, "notes", verbose=True)
+    return inputs
+
+
+def read_inputs(args: argparse.Namespace, notes: list[str]) -> tuple[Inputs, dict[str, list[str]]]:
+    """The lists that the options name, and what is wrong with them by kind of problem. notes: gets
+    what is ignored in them."""
+    prompts, wrong_prompts = read_or_problems(
+        args.prompts_path, read_prompts, notes, "-p FILE: prompts"
+    )
+    trajectories, wrong_trajectories = read_or_problems(
+        args.trajectories_path, read_trajectories, notes, "-t FILE: trajectories"
+    )
+    wrong = {
+        "problems": check_groups(args, prompts, trajectories),
+        "problems in the prompt list": wrong_prompts,
+        "problems in the trajectory list": wrong_trajectories,
+    }
     if args.max_per_group:
         trajectories = first_of_groups(trajectories, args.max_per_group)
-    return args, prompts, trajectories
+    return Inputs(args, prompts, trajectories), wrong
 
 
-def read_or_problems(list_path, read, what) -> tuple[list, list[str]]:
+def first_few_of_each(wrong: dict[str, list[str]], verbose: bool) -> list[str]:
+    """What to show of the problems of each kind."""
+    return [line for kind, found in wrong.items() for line in first_few(found, kind, verbose)]
+
+
+def read_or_problems(list_path, read, notes, what) -> tuple[list, list[str]]:
     """The entries of a list, and what is wrong with it."""
     if list_path is None:
         flag, _, kind = what.partition(": ")
         return [], [f"{flag} is missing: the list of {kind}, one on each line"]
     try:
-        return read(list_path), []
+        return read(list_path, notes), []
     except UserError as error:
         return [], error.problems
 
@@ -132,7 +166,8 @@ def check_combinations(args) -> list[str]:
     elif args.cache_dir:
         problems += wrong_folder("--cache-dir", Path(args.cache_dir))
     elif not args.no_cache:
-        args.cache_dir = str(default_folder())
+        folder = default_folder()
+        args.cache_dir = None if folder is None else str(folder)
     if args.alpha is None:
         args.alpha = 0.5
     elif args.similarity == "cosine":
@@ -158,14 +193,14 @@ def check_groups(args, prompts: list[Prompt], trajectories: list[Trajectory]) ->
         )
     if args.ensemble == "mean-embedding" and None in groups:
         problems.append(f"{args.prompts_path}: --ensemble mean-embedding needs prompt groups")
-    if args.max_per_group is not None and trajectories and trajectories[0].group is None:
+    if args.max_per_group is not None and trajectories and not trajectories[0].groups:
         problems.append(f"{args.trajectories_path}: --max-per-group needs trajectory groups")
     if args.normalize and len(trajectories) == 1:
         problems.append(
             f"{args.trajectories_path}: --normalize {args.normalize} needs two trajectories or more"
         )
     for trajectory in trajectories:
-        if trajectory.group == BASELINE:
+        if BASELINE in trajectory.groups:
             problems.append(
                 f"{args.trajectories_path}:{trajectory.line}: [{BASELINE}] is reserved for "
                 "prompts: rename the trajectory group"
@@ -175,10 +210,11 @@ def check_groups(args, prompts: list[Prompt], trajectories: list[Trajectory]) ->
 
 
 def first_of_groups(trajectories: list[Trajectory], n: int) -> list[Trajectory]:
-    """The first n trajectories of each group, in order."""
-    kept, counts = [], {}
+    """The first n trajectories of each group, in order. A group may keep more: those that are among
+    the first of another group too."""
+    kept, counts = [], Counter()
     for trajectory in trajectories:
-        counts[trajectory.group] = counts.get(trajectory.group, 0) + 1
-        if counts[trajectory.group] <= n:
+        counts.update(trajectory.groups)
+        if any(counts[name] <= n for name in trajectory.groups):
             kept.append(trajectory)
     return kept

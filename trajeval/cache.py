@@ -38,11 +38,15 @@ TEMPORARY = [f"*/{HEX * 2}/.{HEX * 2 * HASH_BYTES}{suffix}.{HEX * 16}.part" for 
 TOTAL = ("total", {})
 
 
-def default_folder() -> Path:
-    """The platform's cache folder, such as ~/.cache/trajectory-heatmaps. Does not create it."""
+def default_folder() -> Path | None:
+    """The platform's cache folder, such as ~/.cache/trajectory-heatmaps; None for a user without a
+    home folder, as in some containers. Does not create it."""
     from platformdirs import user_cache_path
 
-    return user_cache_path("trajectory-heatmaps", appauthor=False)
+    try:
+        return user_cache_path("trajectory-heatmaps", appauthor=False)
+    except RuntimeError:
+        return None
 
 
 class Cache:

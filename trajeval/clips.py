@@ -74,7 +74,7 @@ def of_stack(source, stack, n_frames, resize, size):
     sample = sample_of(source, stack.length, stack.times, stack.time_base, n_frames)
     numbered = stack.read(np.unique(sample.indices).tolist())
     frames, upright = collect(numbered, sample.indices, resize, size)
-    fps = stack.fps or source.fps
+    fps = stack.fps or (source.fps and float(source.fps))
     return Clip(frames, *sample[:2], fps, upright, still(source, sample, n_frames))
 
 

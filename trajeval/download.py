@@ -35,7 +35,8 @@ def project_file(relative: str | Path) -> Path:
 
 def checkpoint_path(name: str) -> Path:
     """Where a checkpoint is, or is to be downloaded to: in `checkpoints/` of the current folder if
-    it is there, else beside the scripts, or in the user's data folder if they are installed."""
+    it is there, else beside the scripts, or in the user's data folder if they are installed (in
+    the current folder for a user without a home folder)."""
     here = Path("checkpoints", name)
     if os.path.lexists(here):
         return here
@@ -43,7 +44,10 @@ def checkpoint_path(name: str) -> Path:
         return project_file(here)
     from platformdirs import user_data_path
 
-    return user_data_path("trajectory-heatmaps", appauthor=False) / here
+    try:
+        return user_data_path("trajectory-heatmaps", appauthor=False) / here
+    except RuntimeError:  # no home folder
+        return here
 
 
 # --- a file of known size at an address

@@ -26,7 +26,7 @@ from trajeval.grid import (
     write_values,
 )
 from trajeval.names import fold, fold_title, font_families
-from trajeval.table import Entry, Table
+from trajeval.table import Entry, Table, is_right
 from trajeval.terminal import printable
 
 MAX_ROWS = 400  # more do not make a picture
@@ -55,7 +55,7 @@ def heatmap(
     """A heatmap of similarities, trajectories (or groups of them) down, prompts across.
 
     The names of the table's entries are shown, cut where they are long. The best prompts of each
-    row are outlined; a dot marks the cells whose row and column are of one group; lines separate
+    row are outlined; a dot marks the cells whose row has the group of their column; lines separate
     groups of several entries. note: what else to say below. deviations: [N, P], written beneath the
     numbers. vmin, vmax: the ends of the colour scale, by default of the values; values that are
     centred get a diverging scale around 0, whose ends mirror each other if one at most is given.
@@ -77,7 +77,7 @@ def heatmap(
         write_values(grid, values, deviations, ink(mesh.to_rgba(values)))
     draw_borders(grid.ax, table.rows, table.columns)
     outline(grid, np.argwhere(values == values.max(1, keepdims=True)))
-    right = np.argwhere(is_right(table))
+    right = np.argwhere(is_right(table.rows, table.columns))
     mark(grid, right, ink(mesh.to_rgba(values))[tuple(right.T)])
     notes = [note, "outlined: the best of each row", "dot: the right prompt" * bool(len(right))]
     notes += ["±: standard deviation" * (grid.numbered and deviations is not None)]
@@ -97,15 +97,6 @@ def colour_scale(table: Table, vmin: float | None, vmax: float | None):
     if not low < high:
         return NEUTRAL, low - 0.5, low + 0.5
     return CENTRED if table.is_centred else COLOURS, low, high
-
-
-def is_right(table: Table) -> np.ndarray:
-    """The cells whose row and column are of one group. bool [N, P]"""
-    names = dict.fromkeys(row.group for row in table.rows if row.group is not None)
-    numbers = {name: i for i, name in enumerate(names)}
-    rows = np.array([numbers.get(row.group, -1) for row in table.rows])
-    columns = np.array([numbers.get(column.group, -2) for column in table.columns])
-    return rows[:, None] == columns
 
 
 @rc_context(PLAIN)
@@ -170,7 +161,7 @@ def group_bars(table: Table, deviations: np.ndarray, title: str) -> Figure:
         ax.tick_params(axis="x", labelsize=7, labelbottom=True)
         ax.set_xlabel(fold(drawn.label, 40, 4), fontsize=8, parse_math=False)
     note = "lines: standard deviation"
-    if is_right(drawn).any():
+    if is_right(drawn.rows, drawn.columns).any():
         note += "; coloured: the group's own prompts"
     fig.text(0.5, 1, note, ha="center", va="bottom", fontsize=8, color="0.35")
     fig.suptitle(title, y=1 + 0.2 / size[1], va="bottom", **(text | {"fontsize": 10}))
@@ -181,8 +172,7 @@ def draw_bars(
     ax: Axes, row: Entry, columns: list[Entry], mean: np.ndarray, deviation: np.ndarray
 ) -> None:
     """The bars of one panel, from top to bottom."""
-    own = [row.group is not None and column.group == row.group for column in columns]
-    colours = [RIGHT if is_own else OTHER for is_own in own]
+    colours = [RIGHT if is_own else OTHER for is_own in is_right([row], columns)[0]]
     ax.barh(range(len(mean)), mean, xerr=deviation, color=colours, error_kw={"linewidth": 0.8})
     ax.axvline(0, color="black", linewidth=0.8)
     ax.tick_params(axis="y", length=0)

@@ -4,7 +4,7 @@ import hashlib
 import os
 import stat
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
@@ -100,6 +100,24 @@ def _regular(path, flags):
     if stat.S_ISDIR(kind):
         raise IsADirectoryError(21, "is a folder", str(path))
     raise OSError(22, "is not a regular file", str(path))
+
+
+def real_paths() -> Callable[[str | Path], str]:
+    """A quick os.path.realpath for many files of few folders: it looks up each folder once."""
+    folders: dict[str, str] = {}
+
+    def real_path(path: str | Path) -> str:
+        path = os.fspath(path)
+        if os.path.islink(path):
+            return os.path.realpath(path)
+        folder, name = os.path.split(path)
+        if name in ("", ".", ".."):
+            return os.path.realpath(path)
+        if folder not in folders:
+            folders[folder] = os.path.realpath(folder)
+        return f"{folders[folder]}/{name}"
+
+    return real_path
 
 
 def project_folder() -> Path | None:

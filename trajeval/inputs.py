@@ -1,26 +1,16 @@
-"""Reads prompt lists and trajectory lists.
+"""Reads prompt lists and trajectory lists: what their rows mean, and where the videos are."""
 
-A list is a UTF-8 text file with one entry on each line. Blank lines and lines that begin with `#`
-are skipped; a byte-order mark and Windows line ends are accepted. A line `[name]` opens a group,
-and in a list with groups every entry belongs to one.
-"""
-
-import os
-from collections.abc import Iterator
-from glob import has_magic, iglob
+from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
-from trajeval.files import open_regular, project_folder
+from trajeval.files import real_paths
+from trajeval.finding import find_parts, places_of
+from trajeval.rows import Row, is_table, read_list
+from trajeval.sources import Source, fragment
 from trajeval.terminal import UserError, printable
 
-# The videos of a folder. A file that is named itself may have any suffix.
-VIDEO_SUFFIXES = (
-    *(".3gp", ".asf", ".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg"),
-    *(".mpg", ".mts", ".ogv", ".ts", ".vob", ".webm", ".wmv"),
-)
 BASELINE = "baseline"  # the group of prompts that describe only what all trajectories share
-MAX_BYTES = 1 << 24  # of a list
 
 
 class Prompt(NamedTuple):
@@ -30,195 +20,106 @@ class Prompt(NamedTuple):
 
 
 class Trajectory(NamedTuple):
+    """groups: in the order of the list, none in a list without. start, end: the part of the video,
+    in seconds, None for its own. rating: how good it is: a number, or one of csv_lists.RATINGS."""
+
     path: Path
-    group: str | None
+    groups: tuple[str, ...]
     line: int
+    start: float | None = None
+    end: float | None = None
+    rating: float | str | None = None
+
+    @property
+    def name(self) -> str:
+        """PATH, or PATH#t=START,END for a part."""
+        return self.path.as_posix() + fragment(self.start, self.end)
+
+    @property
+    def source(self) -> Source:
+        return Source(self.path, self.start, self.end)
 
 
-def read_prompts(path: str | Path) -> list[Prompt]:
-    """The prompts of a list, in order. Raises UserError."""
-    prompts, problems = read_list(Path(path), "prompt")
+def read_prompts(path: str | Path, notes: list[str] | None = None) -> list[Prompt]:
+    """The prompts of a list, in order. notes: gets what is ignored. Raises UserError."""
+    rows, problems = read_list(Path(path), "prompt", notes)
     if problems:
         raise UserError(*problems)
-    return [Prompt(*prompt) for prompt in prompts]
+    return [Prompt(row.text, row.group, row.line) for row in rows]
 
 
-def read_trajectories(path: str | Path) -> list[Trajectory]:
-    """The trajectories of a list, in order. A line is a file, a folder (the videos in it, sorted)
-    or a glob pattern (the files that match, sorted), looked up in the current folder, then in the
-    list's own, then beside the scripts. Raises UserError, which names every entry that cannot be
-    found."""
-    entries, problems = read_list(Path(path), "trajectory")
+def read_trajectories(path: str | Path, notes: list[str] | None = None) -> list[Trajectory]:
+    """The trajectories of a list, in order. An entry is a file, a folder (the videos in it, sorted;
+    without any, its images are the frames of one) or a glob pattern (the files that match, sorted),
+    looked up in the current folder, then in the list's own, then beside the scripts; #t=START,END
+    after it means this part of each. notes: gets what is ignored. Raises UserError, which names
+    every entry that is wrong."""
+    path = Path(path)
+    rows, problems = read_list(path, "trajectory", notes)
+    column = ": column path" if is_table(path) else ""
+    places = places_of(path.parent)
     trajectories = []
-    for text, group, line in entries:
+    for row in rows:
         try:
-            found = find_videos(text, Path(path).parent)
+            found, *part = find_parts(row.text, places)
+            part = part_of(row, part)
         except OSError as error:
-            problems.append(f"{path}:{line}: {error.strerror}: {printable(text)}")
+            problems.append(f"{path}:{row.line}{column}: {error.strerror}: {printable(row.text)}")
         except ValueError as error:
-            problems.append(f"{path}:{line}: {error}")
+            problems.append(f"{path}:{row.line}{column}: {error}")
         else:
-            trajectories += [Trajectory(video, group, line) for video in found]
+            groups = (row.group,) if row.group else ()
+            trajectories += [
+                Trajectory(video, groups, row.line, *part, row.rating) for video in found
+            ]
+    trajectories = with_all_groups(path, trajectories, problems)
     if problems:
         raise UserError(*problems)
     return trajectories
 
 
-def read_list(path: Path, kind: str) -> tuple[list[tuple[str, str | None, int]], list[str]]:
-    """The entries of a list as (text, group, line), and what is wrong with it."""
-    try:
-        with open_regular(path) as file:
-            data = file.read(MAX_BYTES + 1)
-    except FileNotFoundError:
-        return [], [f"{path}: no such {kind} list"]
-    except IsADirectoryError:
-        return [], [f"{path}: is a folder; give a text file with one {kind} on each line"]
-    except OSError as error:
-        return [], [f"{path}: cannot be read: {error.strerror}"]
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return [], [f"{path}: is UTF-16 text: save the list as UTF-8"]
-    if b"\0" in data or len(data) > MAX_BYTES:
-        return [], [f"{path}: is not a text file with one {kind} on each line"]
-
-    entries, opened, problems = parse_lines(path, data.removeprefix(b"\xef\xbb\xbf").splitlines())
-    if problems:
-        return entries, problems
-    if not entries:
-        return [], [f"{path}: has no {kind}: write one on each line"]
-    filled = {group for _, group, _ in entries}
-    for name, number in opened.items():
-        if name not in filled:
-            problems.append(f"{path}:{number}: the group [{name}] is empty")
-    _, group, number = entries[0]
-    if opened and group is None:
-        problems.append(
-            f"{path}:{number}: comes before the first group: in a list with groups every entry "
-            "belongs to one"
-        )
-    return entries, problems
+def part_of(row: Row, part: list[float | None]) -> list[float | None]:
+    """The start and the end of a row: of its columns, or of its path. Raises ValueError if both
+    have one."""
+    columns = [row.start, row.end]
+    if part != [None, None] != columns:
+        raise ValueError("has a part, #t=START,END, and so have the columns start and end: use one")
+    return columns if part == [None, None] else part
 
 
-def parse_lines(path: Path, lines: list[bytes]):
-    """The lines of a list -> its entries as (text, group, line), its groups with the line that
-    opens each, and what is wrong."""
-    entries, problems = [], []
-    group, opened = None, {}  # opened: group name -> its line
-    for number, line in enumerate(lines, 1):
-        try:
-            text = line.decode("utf-8").strip()
-        except UnicodeDecodeError as error:
-            byte = line[error.start]
-            problems.append(f"{path}:{number}: not UTF-8 (byte 0x{byte:02x}): save it as UTF-8")
+def with_all_groups(
+    path: Path, trajectories: list[Trajectory], problems: list[str]
+) -> list[Trajectory]:
+    """The trajectories of a list with each in all of its groups: the same part of a file in another
+    group is the same trajectory, in the same group it is repeated. Ratings that differ are added to
+    the problems."""
+    real_path = real_paths()
+    merged: list[Trajectory] = []
+    first_places: dict[tuple, int] = {}  # a part of a file -> where it is in merged
+    others: dict[int, tuple[list[int], Counter]] = {}  # there -> all its places, its groups so far
+    for trajectory in trajectories:
+        part = real_path(trajectory.path), trajectory.start, trajectory.end
+        place = first_places.setdefault(part, len(merged))
+        if place == len(merged):
+            merged.append(trajectory)
             continue
-        if not text or text.startswith("#"):
-            continue
-        if text.startswith("[") and text.endswith("]"):
-            group = text[1:-1].strip()
-            if not group:
-                problems.append(f"{path}:{number}: a group needs a name between the brackets")
-            elif group in opened:
-                problems.append(
-                    f"{path}:{number}: the group [{group}] was already opened in line "
-                    f"{opened[group]}: put its entries together"
-                )
-            opened.setdefault(group, number)
+        first = merged[place]
+        if trajectory.rating != first.rating:
+            problems.append(
+                f"{path}:{trajectory.line}: column rating: {shown_rating(trajectory.rating)}, but "
+                f"{shown_rating(first.rating)} in line {first.line}: the same video has one rating"
+            )
+        places, counts = others.setdefault(place, ([place], Counter([first.groups])))
+        n = counts[trajectory.groups]
+        counts[trajectory.groups] += 1
+        if n == len(places):
+            places.append(len(merged))
+            merged.append(trajectory)
         else:
-            entries.append((text, group, number))
-    return entries, opened, problems
+            earlier = merged[places[n]]
+            merged[places[n]] = earlier._replace(groups=earlier.groups + trajectory.groups)
+    return merged
 
 
-def find_videos(entry: str, list_folder: Path) -> list[Path]:
-    """The files that a line of a trajectory list means. Raises ValueError if there are none."""
-    shown = printable(entry)
-    places = {list_folder: str(list_folder), Path(): "the current folder"}
-    places = {Path(): places.pop(Path())} | places  # the current folder first
-    if project := project_folder():
-        places.setdefault(project, "the folder of the scripts")
-    for folder in places:
-        path = folder / os.path.expanduser(entry)
-        if path.is_dir():
-            found = sorted(videos_in(path))
-            if not found:
-                raise ValueError(f"no videos in the folder {shown}")
-        elif os.path.lexists(path):
-            check_file(path)
-            return [path]
-        else:
-            matches = [folder / match for match in find_matches(entry, folder)]
-            found = sorted(match for match in matches if not match.is_dir())
-            if matches and not found:
-                raise ValueError(f"matches only folders, no files: {shown}")
-        if found:
-            for file in found:
-                check_regular(file)
-            return found
-    looked = " or ".join(dict.fromkeys(places.values()))
-    raise ValueError(f"no such file, folder or match: {shown} (searched in {looked})")
-
-
-def check_file(path: Path) -> None:
-    """Raises ValueError for a path that a line names and that is not a readable file."""
-    shown = printable(str(path))
-    if not path.exists():
-        raise ValueError(f"a broken symbolic link: {shown}")
-    check_regular(path)
-    if not os.access(path, os.R_OK):
-        raise ValueError(f"no permission to read {shown}")
-
-
-def check_regular(path: Path) -> None:
-    """Raises ValueError for what exists and is not a file: a pipe would hang. Files of a folder
-    that cannot be read are reported by the run, which goes on with the others."""
-    if path.exists() and not path.is_file():
-        raise ValueError(f"not a regular file: {printable(str(path))}")
-
-
-def find_matches(pattern: str, folder: Path) -> Iterator[str]:
-    """The paths that match a glob pattern, from a folder. `**` means this folder and all below it,
-    each of them once, however many links lead to it."""
-    pattern = os.path.expanduser(pattern)
-    head, stars, rest = partition_recursive(pattern)
-    if not stars:
-        yield from iglob(pattern, root_dir=folder) if has_magic(pattern) else ()
-        return
-    seen: set[tuple[int, int]] = set()
-    for start in iglob(head, root_dir=folder) if head else ("",):
-        for below in folders_below(folder / start, seen):
-            for match in find_matches(rest, below) if has_magic(rest) else (rest,):
-                if os.path.lexists(below / match):
-                    yield str(below.relative_to(folder) / match)
-
-
-def partition_recursive(pattern: str) -> tuple[str, str, str]:
-    """A pattern before, at and after its first component `**`; what comes after it is `*` if there
-    is nothing."""
-    parts = Path(pattern).parts
-    if "**" not in parts:
-        return pattern, "", ""
-    i = parts.index("**")
-    return os.path.join("", *parts[:i]), "**", os.path.join("", *parts[i + 1 :]) or "*"
-
-
-def folders_below(folder: Path, seen: set[tuple[int, int]]) -> Iterator[Path]:
-    """A folder and all below it that are not hidden, except those seen already, which get noted."""
-    try:
-        found = os.stat(folder)
-        key = found.st_dev, found.st_ino
-        if key in seen or not os.path.isdir(folder):
-            return
-        seen.add(key)
-        names = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())
-    except OSError:  # vanished, or closed to us
-        return
-    yield folder
-    for name in names:
-        if not name.startswith("."):
-            yield from folders_below(folder / name, seen)
-
-
-def videos_in(folder: Path) -> Iterator[Path]:
-    """The videos in a folder, by their suffix; hidden files do not count."""
-    for path in folder.iterdir():
-        hidden = path.name.startswith(".")
-        if path.suffix.lower() in VIDEO_SUFFIXES and not path.is_dir() and not hidden:
-            yield path
+def shown_rating(rating: float | str | None) -> str:
+    return "is empty" if rating is None else f"is {rating}"

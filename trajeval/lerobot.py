@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from trajeval.download import from_hub
 from trajeval.files import open_regular
-from trajeval.inputs import MAX_BYTES
+from trajeval.rows import MAX_BYTES
 from trajeval.terminal import UserError, printable
 
 FORMATS = {  # codebase_version -> what the path of a video is made of, besides the camera

@@ -1,18 +1,20 @@
 """What a run says of its inputs, its model and its results, in lines for the terminal."""
 
-import os
-
+from trajeval.files import real_paths
 from trajeval.terminal import plural, printable
 
 
-def of_repeats(list_path, trajectories) -> list[str]:
-    """Warnings of files that a list names more than once; they are evaluated as often."""
-    first, found = {}, []
-    for trajectory in trajectories:
-        earlier = first.setdefault(os.path.realpath(trajectory.path), trajectory)
+def of_repeats(inputs) -> list[str]:
+    """Warnings of files, or parts of files, that a list names more than once; they are evaluated
+    as often."""
+    first, found, real_path = {}, [], real_paths()
+    list_path = inputs.args.trajectories_path
+    for trajectory in inputs.trajectories:
+        part = real_path(trajectory.path), trajectory.start, trajectory.end
+        earlier = first.setdefault(part, trajectory)
         if earlier is not trajectory:
             found.append(
-                f"warning: {list_path}:{trajectory.line}: {printable(str(trajectory.path))} is the "
+                f"warning: {list_path}:{trajectory.line}: {printable(trajectory.name)} is the "
                 f"same file as in line {earlier.line}"
             )
     return found
@@ -40,12 +42,12 @@ def of_prompts(list_path, prompts, warnings: list[list[str]]) -> list[str]:
     ]
 
 
-def of_video(path, found) -> str:
+def of_video(name, found) -> str:
     """What was sampled from a video."""
     width, height = found.size
     frames = " ".join(map(str, found.indices))
     length = plural(found.length, "frame")
-    return f"{printable(str(path))}: {length} of {width}x{height}, sampled {frames}"
+    return f"{printable(name)}: {length} of {width}x{height}, sampled {frames}"
 
 
 def of_videos(answers: list, seconds: float) -> str:

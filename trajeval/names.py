@@ -5,14 +5,14 @@ import textwrap
 import unicodedata
 from pathlib import Path
 
-from trajeval.inputs import VIDEO_SUFFIXES
-from trajeval.table import Entry, Table
+from trajeval.finding import VIDEO_SUFFIXES
+from trajeval.table import Table
 
 
 def with_short_names(table: Table) -> Table:
     """A table with each trajectory's path shortened as far as it stays unique."""
     shown = short_names([row.name for row in table.rows])
-    rows = [Entry(name, row.group) for name, row in zip(shown, table.rows)]
+    rows = [row._replace(name=name) for name, row in zip(shown, table.rows)]
     return table._replace(rows=rows)
 
 

@@ -97,11 +97,25 @@ OUTPUT_DIR = Option("-o, --output-dir", "folder for the results", "DIR", path, "
 
 
 RUN_OPTIONS = (
-    Option("-t, --trajectories-path", "trajectory list", "FILE", path),
-    Option("-p, --prompts-path", "prompt list", "FILE", path),
+    Option("-t, --trajectories-path", "trajectory list, text or .csv", "FILE", path),
+    Option("-p, --prompts-path", "prompt list, text or .csv", "FILE", path),
+    Option(
+        "--problem-sets",
+        "in place of -t and -p: evaluate every pair X_trajectories and X_prompts (.txt or .csv) in "
+        "and below a folder",
+        "FOLDER",
+        path,
+    ),
     Option("-e, --experiment-id", "name of the results: NAME.png and the folder NAME", "NAME"),
     OUTPUT_DIR,
     Option("-v, --verbose", "show the sampled frames, shapes, device, times and all warnings"),
+)
+FPS = Option(
+    "--fps",
+    "frames per second of trajectories that do not say: folders of images, arrays",
+    "FPS",
+    number(lambda fps: 0 < fps <= 1e6, "above 0, up to 1000000"),
+    shown="unknown",
 )
 MODEL_OPTIONS = (
     Option(
@@ -206,4 +220,4 @@ def shared_options(model_class) -> list[Option]:
     n_frames = Option(
         "--n-frames", "frames sampled from each video", "N", frames, model_class.n_frames
     )
-    return [*RUN_OPTIONS, n_frames, *MODEL_OPTIONS]
+    return [*RUN_OPTIONS, n_frames, FPS, *MODEL_OPTIONS]

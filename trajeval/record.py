@@ -1,41 +1,85 @@
 """What run.json says of a run: everything that its numbers depend on."""
 
+import hashlib
 import platform
+from functools import cache
 from importlib.metadata import version
+from pathlib import Path
+
+from trajeval.embedding import video_key
+from trajeval.files import hash_file, open_regular
+from trajeval.results import as_json
 
 PACKAGES = ("torch", "numpy", "av", "matplotlib")
+# Options that say where results and embeddings go and what is shown, not what results are.
+NO_MATTER = {
+    *("output_dir", "problem_sets", "verbose", "batch_size"),
+    *("cache_dir", "cache_size", "no_cache"),
+}
 
 
-def record_of(
-    args, model, table, verdict, started, seconds, prompts, warnings, trajectories, answers
-) -> dict:
+def record_of(inputs, model, embedded, table, verdict, clock) -> dict:
     """The content of run.json.
 
-    args: the parsed options. table: the similarities. verdict: what verdict.judge found, or None.
-    started: datetime; seconds: stage -> seconds. warnings: the messages about each prompt.
-    answers: embedding.Embedded, or the error, for each trajectory.
+    inputs: arguments.Inputs; embedded: stages.Embeddings of them. table: the similarities. verdict:
+    what verdict.judge found, or None. clock: stages.Clock.
     """
-    packages = dict.fromkeys((*PACKAGES, *model.packages))
+    contents = [getattr(found, "content", None) for found in embedded.videos]
     return {
-        "experiment": args.experiment_id,
-        "started": started.isoformat(timespec="seconds"),
-        "arguments": vars(args),
-        "versions": {"python": platform.python_version()}
-        | {package: version(package) for package in packages},
+        "experiment": inputs.args.experiment_id,
+        "started": clock.started.isoformat(timespec="seconds"),
+        "arguments": vars(inputs.args),
+        "versions": versions(model),
         **describe_model(model),
+        "fingerprint": fingerprint(inputs, model, contents),
         "similarity": table.label,
         "metrics": verdict and verdict["metrics"],
         "prompts": [
             {"text": prompt.text, "group": prompt.group, "warnings": messages}
-            for prompt, messages in zip(prompts, warnings)
+            for prompt, messages in zip(inputs.prompts, embedded.warnings)
         ],
         "columns": [{"prompt": column.name, "group": column.group} for column in table.columns],
         "trajectories": [
-            {"path": trajectory.path.as_posix(), "group": trajectory.group, **describe_clip(found)}
-            for trajectory, found in zip(trajectories, answers)
+            describe_source(trajectory) | describe_clip(found)
+            for trajectory, found in zip(inputs.trajectories, embedded.videos)
         ],
-        "seconds": seconds,
+        "seconds": clock.seconds,
     }
+
+
+def versions(model) -> dict[str, str]:
+    packages = dict.fromkeys((*PACKAGES, *model.packages))
+    return {"python": platform.python_version()} | {name: version(name) for name in packages}
+
+
+def fingerprint(inputs, model, contents: list[str | None]) -> str:
+    """The SHA-256 of everything that the results of a run depend on: its lists, the contents of its
+    videos, the model with its weights, the options, the versions of packages, and this code. It is
+    known before anything is embedded. contents: of each trajectory, as contents.Contents
+    gives them, None for one that cannot be used."""
+    depends_on = {
+        "arguments": {k: v for k, v in vars(inputs.args).items() if k not in NO_MATTER},
+        "versions": versions(model),
+        "code": code(),
+        "model": describe_model(model),
+        "videos": video_key(model),
+        "prompts": [prompt._replace(line=0) for prompt in inputs.prompts],
+        "trajectories": [
+            one._replace(path=one.path.as_posix(), line=0) for one in inputs.trajectories
+        ],
+        "contents": contents,
+    }
+    return hashlib.sha256(as_json(depends_on)).hexdigest()
+
+
+@cache
+def code() -> str:
+    """The SHA-256 of the modules of this package."""
+    hashes = []
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        with open_regular(path) as file:
+            hashes.append(hash_file(file, "sha256"))
+    return hashlib.sha256("".join(hashes).encode()).hexdigest()
 
 
 def describe_model(model) -> dict:
@@ -48,6 +92,13 @@ def describe_model(model) -> dict:
         "n_frames": model.n_frames,
         **model.preparation,
     }
+
+
+def describe_source(trajectory) -> dict:
+    found = {"path": trajectory.name, "groups": trajectory.groups}
+    if trajectory.source.is_part:
+        found |= {"start": trajectory.start, "end": trajectory.end}
+    return found
 
 
 def describe_clip(found) -> dict:

@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from trajeval.figures import as_png, confusion_matrix, group_bars, heatmap
+from trajeval.metrics import answers, margins, ranks_of_right
 from trajeval.names import with_short_names
 from trajeval.results import as_csv, as_json, as_npy
 from trajeval.table import (
@@ -13,9 +14,12 @@ from trajeval.table import (
     Grouped,
     Table,
     column_order,
+    group_scores,
     grouped,
+    groups_of,
     has_groups,
     in_order_of_rows,
+    is_right,
 )
 from trajeval.terminal import first_few
 from trajeval.verdict import judge, summary
@@ -48,6 +52,8 @@ def report(
     scale: dict[str, Any] = {"vmin": vmin, "vmax": vmax}
     shown = with_short_names(table)
     files = {"similarities.csv": similarities_csv(table), "similarities.npy": as_npy(table.values)}
+    if has_groups(table.columns):
+        files["scores.csv"] = scores_csv(table)
     verdict = judge(table, model_name)
     lines = list(first_few([f"warning: {warning}" for warning in table.warnings], "warnings"))
     lines += summary(table, verdict)
@@ -64,7 +70,8 @@ def report(
     files["groups.png"] = as_png(group_bars(groups.table, groups.deviations, title))
     if verdict:
         files["metrics.json"] = as_json(verdict)
-        files["confusion.png"] = as_png(draw_confusion(verdict, groups.table.rows, title))
+        if np.any(verdict["confusion"]):
+            files["confusion.png"] = as_png(draw_confusion(verdict, groups.table.rows, title))
     picture = as_png(group_heatmap(groups, title, **scale))
     return Report(picture, files, verdict, lines)
 
@@ -80,21 +87,47 @@ def group_heatmap(groups: Grouped, title: str, *, with_deviations: bool = True, 
 
 
 def draw_confusion(verdict: dict, order: list[Entry], title: str) -> Figure:
-    """The confusion matrix of a verdict: rows are the behaviours that have trajectories, in the
-    order of the groups in `order`; columns are the same, then the other prompt groups."""
-    names = verdict["prompt_groups"]
+    """The confusion matrix of a verdict: rows are the behaviours that have trajectories with one
+    label, in the order of the groups in `order`; columns are the same, then the other prompt
+    groups."""
+    names, counts = verdict["prompt_groups"], np.array(verdict["confusion"])
     present = [names.index(group.name) for group in order if group.name in names]
+    present = [i for i in present if counts[i].any()]
     columns = present + [i for i in range(len(names)) if i not in present]
-    counts = np.array(verdict["confusion"])[np.ix_(present, columns)]
-    return confusion_matrix(counts, [names[i] for i in columns], title)
+    return confusion_matrix(counts[np.ix_(present, columns)], [names[i] for i in columns], title)
 
 
 def similarities_csv(table: Table) -> bytes:
-    """A row for each trajectory, a column for each prompt, by their full names."""
+    """A row for each trajectory, with its groups, a column for each prompt, by their full names."""
     return as_csv(
-        ["trajectory", *(column.name for column in table.columns)],
-        ([row.name, *values] for row, values in zip(table.rows, table.values)),
+        ["trajectory", "group", *(column.name for column in table.columns)],
+        ([row.name, groups_cell(row), *values] for row, values in zip(table.rows, table.values)),
     )
+
+
+def scores_csv(table: Table) -> bytes:
+    """A row for each trajectory: its groups, its score for each prompt group, the group that scores
+    highest; with a label, whether that is right (1 or 0), with one label, its margin."""
+    groups, _ = groups_of(table.columns)
+    scores, right = group_scores(table), is_right(table.rows, groups)  # [N, G]
+    answered, is_first = answers(scores, right), ranks_of_right(scores, right) == 1
+    apart = margins(scores, right)
+    names = [group.name for group in groups]
+    return as_csv(
+        ["trajectory", "group", *(f"score {name}" for name in names), "answer", "right", "margin"],
+        (
+            [
+                *(row.name, groups_cell(row), *scores[i].tolist(), names[answered[i]]),
+                int(is_first[i]) if right[i].any() else "",
+                round(float(apart[i]), 12) if np.isfinite(apart[i]) else "",
+            ]
+            for i, row in enumerate(table.rows)
+        ),
+    )
+
+
+def groups_cell(row: Entry) -> str:
+    return "; ".join(row.groups)
 
 
 def groups_csv(groups: Grouped) -> bytes:

@@ -23,13 +23,17 @@ if TYPE_CHECKING:  # NumPy is imported where it is needed
 
 
 class Results(NamedTuple):
-    """What a run left. contents: for each row of the table the digest of the video's content, None
-    if run.json has none."""
+    """What a run left. contents: for each row of the table the digest of the video's content, with
+    the start and end of a part, None if run.json has none. fingerprint: of what the results depend
+    on (see record.fingerprint), None in results of older versions. missing: files that the run
+    wrote and that were deleted since."""
 
     name: str
     model: str
     table: "Table"
     contents: list[str | None]
+    fingerprint: str | None
+    missing: list[Path]
 
 
 def read_results(folder: str | Path) -> Results:
@@ -58,16 +62,15 @@ def parse_results(folder: Path) -> Results:
 
     with open_regular(folder / "run.json") as file:
         run = json.loads(file.read().decode("utf-8"))
-    check_manifest(folder, run)
+    missing = check_manifest(folder, run)
     with open_regular(folder / "similarities.npy") as file:
         values = np.lib.format.read_array(file, allow_pickle=False)
     used = [entry for entry in run["trajectories"] if "error" not in entry]
-    rows = [Entry(str(entry["path"]), entry["group"]) for entry in used]
-    columns = [Entry(str(entry["prompt"]), entry["group"]) for entry in run["columns"]]
+    rows = [Entry(str(entry["path"]), groups_in(entry)) for entry in used]
+    columns = [Entry(str(entry["prompt"]), groups_in(entry)) for entry in run["columns"]]
     name, model, label = (str(run[key]) for key in ("experiment", "description", "similarity"))
     for entries in (rows, columns):
-        kinds = {type(entry.group) for entry in entries}
-        if kinds - {str, type(None)} or len(kinds) > 1:
+        if len({bool(entry.groups) for entry in entries}) > 1:
             raise ValueError("in a list with groups every entry needs one, a text")
     if values.shape != (len(rows), len(columns)) or not values.size:
         shape = " by ".join(map(str, values.shape))
@@ -76,14 +79,31 @@ def parse_results(folder: Path) -> Results:
         raise ValueError("similarities.npy holds other things than floating-point numbers")
     if not np.isfinite(values).all():
         raise ValueError("similarities.npy holds NaN or infinite values")
-    contents = [entry.get("content") for entry in used]
-    return Results(name, model, Table(values, rows, columns, label), contents)
+    contents = [content_in(entry) for entry in used]
+    table = Table(values, rows, columns, label)
+    return Results(name, model, table, contents, run.get("fingerprint"), missing)
 
 
-def check_manifest(folder: Path, run: dict) -> None:
-    """Raises UserError if a file is not the one that the run wrote. A deleted file is no error; the
-    picture is not looked for beside a folder that was renamed."""
+def content_in(entry: dict) -> str | None:
+    """What identifies a video of a run by its content; None if that is unknown."""
+    content, part = entry.get("content"), (entry.get("start"), entry.get("end"))
+    return content if not content or part == (None, None) else f"{content} {part}"
+
+
+def groups_in(entry: dict) -> tuple[str, ...]:
+    """The groups of an entry in run.json; before 0.2.0 a trajectory had a single `group`, as a
+    prompt has. Raises whatever a damaged entry raises."""
+    groups = entry["groups"] if "groups" in entry else [entry["group"]]
+    if not isinstance(groups, list) or not all(isinstance(name, str | None) for name in groups):
+        raise ValueError("in a list with groups every entry needs one, a text")
+    return tuple(name for name in groups if name is not None)
+
+
+def check_manifest(folder: Path, run: dict) -> list[Path]:
+    """Raises UserError if a file is not the one that the run wrote. A deleted file is no error, and
+    returned; the picture is not looked for beside a folder that was renamed."""
     place = Path(os.path.abspath(folder))
+    missing = []
     for name, digest in run.get("files", {}).items():
         if name in FILES:
             path = folder / name
@@ -91,12 +111,18 @@ def check_manifest(folder: Path, run: dict) -> None:
             path = folder.parent / name
         else:
             continue
-        with suppress(FileNotFoundError), open_regular(path) as file:
-            if hashlib.sha256(file.read()).hexdigest() != digest:
-                raise UserError(
-                    f"{folder}: damaged or mixed, run the evaluator again: {path} is not the file "
-                    "that the run wrote"
-                )
+        try:
+            with open_regular(path) as file:
+                found = hashlib.sha256(file.read()).hexdigest()
+        except FileNotFoundError:
+            missing.append(path)
+            continue
+        if found != digest:
+            raise UserError(
+                f"{folder}: damaged or mixed, run the evaluator again: {path} is not the file that "
+                "the run wrote"
+            )
+    return missing
 
 
 def check_destination(output_dir: str | Path, experiment_id: str) -> list[str]:

@@ -23,7 +23,8 @@ from trajeval.terminal import UserError
 
 FILES = (  # in the folder of an experiment; files of other names are the user's
     *("similarities.csv", "similarities.npy", "embeddings.npz", "run.json"),
-    *("heatmap.png", "groups.png", "groups.csv", "metrics.json", "confusion.png"),  # with groups
+    *("heatmap.png", "groups.png", "groups.csv", "scores.csv"),  # with groups
+    *("metrics.json", "confusion.png"),  # with labels
 )
 PREFIX = ".writing-"
 PATIENCE = 10  # seconds to wait for another process; none takes that long

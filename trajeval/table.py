@@ -10,10 +10,21 @@ SOFTMAX = "softmax at temperature"
 
 
 class Entry(NamedTuple):
-    """A row or a column: its full name (a path, a prompt) and its group's, None without groups."""
+    """A row or a column: its full name (a path, a prompt) and the names of its groups, none in a
+    list without groups. Columns have one at most; a row may have several."""
 
     name: str
-    group: str | None
+    groups: tuple[str, ...] = ()
+
+    @property
+    def group(self) -> str | None:
+        """The first of its groups, None without."""
+        return self.groups[0] if self.groups else None
+
+
+def entry_of(name: str, group: str | None) -> Entry:
+    """An entry of one group, or of none."""
+    return Entry(name, () if group is None else (group,))
 
 
 class Table(NamedTuple):
@@ -63,14 +74,15 @@ class Grouped(NamedTuple):
 
 
 def has_groups(entries: list[Entry]) -> bool:
-    return entries[0].group is not None
+    return bool(entries[0].groups)
 
 
 def grouped(table: Table) -> Grouped:
-    """A table by its groups; where a list has none, each of its entries stays on its own."""
-    rows, row_groups = groups_of(table.rows)
+    """A table by its groups; where a list has none, each of its entries stays on its own. A row of
+    several groups counts in each."""
+    rows, members, row_groups = memberships(table.rows)
     columns, column_groups = groups_of(table.columns)
-    values, label = table.values, table.label
+    values, label = table.values[members], table.label
     if table.is_softmax and has_groups(table.columns):
         values = np.asarray(values, np.float64) @ membership(column_groups)
         column_groups = np.arange(len(columns))
@@ -88,12 +100,33 @@ def in_order_of_rows(groups: Grouped) -> Grouped:
 
 
 def groups_of(entries: list[Entry]) -> tuple[list[Entry], np.ndarray]:
-    """The groups of a list, each as an entry in its own group, and the group of each entry, int64
-    [N]; without groups, the entries themselves."""
+    """The groups of a list of entries with one group at most, each as an entry in its own group,
+    and the group of each entry, int64 [N]; without groups, the entries themselves."""
+    groups, _, of_entries = memberships(entries)
+    return groups, of_entries
+
+
+def memberships(entries: list[Entry]) -> tuple[list[Entry], np.ndarray, np.ndarray]:
+    """The same for entries with several groups: the groups, and the numbers of the entry and of the
+    group of each membership, two int64 [M], by entries."""
     if not has_groups(entries):
-        return list(entries), np.arange(len(entries))
-    names, members = number_groups([entry.group for entry in entries])
-    return [Entry(name, name) for name in names], members
+        return list(entries), np.arange(len(entries)), np.arange(len(entries))
+    names, of_groups = number_groups([name for entry in entries for name in entry.groups])
+    members = np.repeat(np.arange(len(entries)), [len(entry.groups) for entry in entries])
+    return [Entry(name, (name,)) for name in names], members, of_groups
+
+
+def is_right(rows: list[Entry], columns: list[Entry]) -> np.ndarray:
+    """Which rows have the group of which columns. bool [N, P]"""
+    names = dict.fromkeys(column.group for column in columns if column.groups)
+    numbers = {name: i for i, name in enumerate(names)}
+    of_columns = np.array([numbers.get(column.group, -1) for column in columns])
+    right = np.zeros((len(rows), len(columns)), bool)
+    for i, row in enumerate(rows):
+        for name in row.groups:
+            if name in numbers:
+                right[i] |= of_columns == numbers[name]
+    return right
 
 
 def group_scores(table: Table) -> np.ndarray:
@@ -112,9 +145,10 @@ def column_order(table: Table) -> np.ndarray:
     """The columns in the order of the rows' groups if both have the same groups, else as they are.
     int64 [P]"""
     if has_groups(table.rows) and has_groups(table.columns):
-        rows, columns = ([entry.group for entry in list_] for list_ in table[1:3])
+        rows = dict.fromkeys(name for row in table.rows for name in row.groups)
+        columns = [column.group for column in table.columns]
         if set(rows) == set(columns):
-            places = {name: i for i, name in enumerate(dict.fromkeys(rows))}
+            places: dict[str | None, int] = {name: i for i, name in enumerate(rows)}
             return np.argsort([places[group] for group in columns], kind="stable")
     return np.arange(len(table.columns))
 

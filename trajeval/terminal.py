@@ -198,8 +198,16 @@ def _no_stream():
     return open(os.devnull, "w")
 
 
-def _interrupt(*_) -> None:
-    """The first time, what is under way is cleaned up; the second time, it is not."""
+def _interrupt(_, frame) -> None:
+    """The first time, what is under way is cleaned up; the second time, it is not. Nor within an
+    import, where an exception may be swallowed, or turned into an ImportError, or leave the import
+    lock taken, so that other threads wait for ever."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: os._exit(130))
+    while frame is not None:
+        if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
+            with suppress(OSError):
+                os.write(2, b"\ninterrupted\n")
+            os._exit(130)
+        frame = frame.f_back
     raise KeyboardInterrupt

@@ -12,16 +12,17 @@ from trajeval.metrics import (
     auc,
     behaviours,
     confusion,
+    has_one,
     margins,
     measure,
+    only,
     sensitivity,
-    wrong_scores,
 )
-from trajeval.table import Table, group_scores, groups_of, has_groups
-from trajeval.terminal import SHOWN, first_few, printable
+from trajeval.table import Entry, Table, group_scores, groups_of, has_groups, is_right
+from trajeval.terminal import SHOWN, first_few, plural, printable
 
 SEED = 0
-WIDTH = 40  # of a name in the terminal's table
+WIDTH, PROMPT_WIDTH = 40, 32  # of a name, a prompt in the terminal's tables
 TITLES = {  # of the metrics on the terminal; metrics.json has all
     "top1": "top-1 accuracy",
     "top3": "top-3 accuracy",
@@ -36,56 +37,62 @@ def judge(table: Table, model_name: str) -> dict | None:
     """The content of metrics.json, or None if there is nothing to judge: no trajectory group has
     the name of a prompt group, or there is only one prompt group.
 
-    A trajectory's score for a prompt group is that of `table.group_scores`; its label is the prompt
-    group with the name of its own group. `not_judged` has the groups of trajectories without one.
+    A trajectory's score for a prompt group is that of `table.group_scores`; its labels are the
+    prompt groups with the names of its own groups. `not_judged` has the groups of trajectories
+    without one; `n_several_labels`, if any has, is the count of those with several.
     """
     if not (has_groups(table.rows) and has_groups(table.columns)):
         return None
     groups, columns = groups_of(table.columns)
     names = [group.name for group in groups]
-    rows, labels = labelled_rows(table, names)
+    rows, right = labelled_rows(table, names)
     if len(names) < 2 or not len(rows):
         return None
     labelled = table.take(rows)
     scores = group_scores(labelled)  # [n, G]
-    areas = auc(np.asarray(labelled.values, np.float64), columns, labels)  # [P]
+    areas = auc(np.asarray(labelled.values, np.float64), columns, right)  # [P]
+    n_several = int((~has_one(right)).sum())
     found = {
         "n_trajectories": len(rows),
         "n_unlabelled": len(table.rows) - len(rows),
+        **({"n_several_labels": n_several} if n_several else {}),
         "not_judged": not_judged(table),
         "prompt_groups": names,
         "bootstrap": {"resamples": N_RESAMPLES, "seed": SEED},
-        "metrics": measure(scores, labels, SEED),
-        "behaviours": behaviours(scores, labels, names, SEED),
-        "margins": smallest_margins(labelled, scores, labels, names),
+        "metrics": measure(scores, right, SEED),
+        "behaviours": behaviours(scores, right, names, SEED),
+        "margins": smallest_margins(labelled, scores, right, names),
         "prompts": [
-            {"prompt": prompt, "group": group, "auc": None if np.isnan(area) else float(area)}
-            for (prompt, group), area in zip(table.columns, areas)
+            {"prompt": c.name, "group": c.group, "auc": None if np.isnan(area) else float(area)}
+            for c, area in zip(table.columns, areas)
         ],
         "sensitivity": sensitivity(areas, columns, [c.name for c in table.columns], names),
-        "confusion": confusion(scores, labels).tolist(),
+        "confusion": confusion(scores, right).tolist(),
     }
     return found | {"sentence": sentence(found["behaviours"], model_name)}
 
 
 def labelled_rows(table: Table, names: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    """The rows whose group has one of the names, and which name that is. Two int64 [n]."""
-    numbers = {name: i for i, name in enumerate(names)}
-    labels = np.array([numbers.get(row.group, -1) for row in table.rows], np.int64)
-    return np.flatnonzero(labels >= 0), labels[labels >= 0]
+    """The rows with a group of one of the names, int64 [n], and which names those are, bool
+    [n, G]."""
+    right = is_right(table.rows, [Entry(name, (name,)) for name in names])
+    rows = np.flatnonzero(right.any(1))
+    return rows, right[rows]
 
 
-def smallest_margins(labelled, scores, labels, names) -> list[dict]:
-    """By how much each trajectory's right group scores above the best wrong one, lowest first."""
-    best_wrong, apart = wrong_scores(scores, labels).argmax(1), margins(scores, labels)
+def smallest_margins(labelled, scores, right, names) -> list[dict]:
+    """By how much the right group of each trajectory with one label scores above the best wrong
+    one, lowest first."""
+    best_wrong, apart = only(~right, scores).argmax(1), margins(scores, right)
     return [
         {
             "trajectory": labelled.rows[i].name,
-            "behaviour": names[labels[i]],
+            "behaviour": names[right[i].argmax()],
             "margin": float(apart[i]),
             "best_wrong": names[best_wrong[i]],
         }
         for i in np.argsort(apart, kind="stable")
+        if not np.isnan(apart[i])
     ]
 
 
@@ -95,9 +102,9 @@ def not_judged(table: Table) -> list[dict]:
     terminal shows it: it takes time)."""
     if not (has_groups(table.rows) and has_groups(table.columns)):
         return []
-    names = dict.fromkeys(column.group for column in table.columns if column.group)
+    names = dict.fromkeys(name for column in table.columns for name in column.groups)
     folded = {name.casefold(): name for name in reversed(names)}
-    missing = Counter(row.group for row in table.rows if row.group and row.group not in names)
+    missing = Counter(name for row in table.rows for name in row.groups if name not in names)
     found = []
     for i, (group, count) in enumerate(missing.items()):
         close = get_close_matches(group.casefold(), folded, 1) if i < SHOWN else []
@@ -112,7 +119,8 @@ def summary(table: Table, verdict: dict | None) -> list[str]:
     if verdict:
         return as_text(verdict).splitlines()
     lines = list(describe_not_judged(not_judged(table)))
-    if has_groups(table.rows) and len({column.group for column in table.columns} - {None}) == 1:
+    names = {name for column in table.columns for name in column.groups}
+    if has_groups(table.rows) and len(names) == 1:
         lines.append("not judged: a verdict needs two groups of prompts or more")
     return lines
 
@@ -134,8 +142,11 @@ def sentence(found: list[dict], model_name: str) -> str:
     if len(found) < 2:
         only = found[0]["name"]
         return f'{model_name}: only "{only}" has trajectories, so there is nothing to tell apart.'
-    n_apart = sum(behaviour["auc"] > APART for behaviour in found)
-    worst = min(found, key=lambda behaviour: (behaviour["auc"], behaviour["accuracy"]["value"]))
+    judged = [behaviour for behaviour in found if behaviour["auc"] is not None]
+    if not judged:
+        return f"{model_name}: every trajectory has every label, so there is nothing to tell apart."
+    n_apart = sum(behaviour["auc"] > APART for behaviour in judged)
+    worst = min(judged, key=goodness)
     text = (
         f"{model_name} tells {n_apart} of {len(found)} behaviours apart (AUC above {APART}); "
         f'worst: "{worst["name"]}"'
@@ -146,20 +157,36 @@ def sentence(found: list[dict], model_name: str) -> str:
     return f"{text}, AUC {worst['auc']:.2f}."
 
 
+def goodness(behaviour: dict) -> tuple[float, float]:
+    """AUC, then accuracy, which none of its trajectories may have."""
+    accuracy = behaviour["accuracy"]
+    return behaviour["auc"], accuracy["value"] if accuracy else 1
+
+
 def as_text(verdict: dict) -> str:
     """The most important parts of metrics.json, for the terminal."""
     lines = [f"{'':34}value   95 % interval   chance  majority baseline"]
     for name, title in TITLES.items():
-        metric = verdict["metrics"][name]
+        if not (metric := verdict["metrics"].get(name)):
+            continue
         lines.append(
             f"{title:34}{metric['value']:5.2f}   {metric['low']:4.2f} to {metric['high']:4.2f}   "
             f"   {metric['chance']:4.2f}    {metric['majority']:4.2f}"
         )
     lines += ["", *behaviour_lines(verdict["behaviours"])]
-    small = [group["name"] for group in verdict["behaviours"] if group["count"] < MIN_COUNT]
+    if phrasings := phrasing_lines(verdict["sensitivity"]):
+        lines += ["", *phrasings]
+    if n_several := verdict.get("n_several_labels"):
+        lines += [
+            "",
+            f"{n_several} of {verdict['n_trajectories']} trajectories have several labels: not in "
+            "accuracy, macro F1, margins and the confusion matrix",
+        ]
+    measured = [group for group in verdict["behaviours"] if group["accuracy"]]
+    small = [group["name"] for group in measured if group["count"] < MIN_COUNT]
     if small:
         which = ", ".join(printable(name, WIDTH) for name in small)
-        if len(small) == len(verdict["behaviours"]):
+        if len(small) == len(measured):
             which = "every behaviour"
         lines += [
             "",
@@ -177,14 +204,40 @@ def behaviour_lines(found: list[dict]) -> list[str]:
     lines = [f"{'behaviour':{width}}  correct        95 % interval   AUC   taken for"]
     for name, behaviour in zip(names, found):
         accuracy, count = behaviour["accuracy"], behaviour["count"]
-        correct = f"{round(accuracy['value'] * count)} of {count}"
+        correct, between = "-", ""
+        if accuracy:
+            correct = f"{round(accuracy['value'] * count)} of {count}"
+            between = f"{accuracy['low']:4.2f} to {accuracy['high']:4.2f}"
         area = "   -" if behaviour["auc"] is None else f"{behaviour['auc']:4.2f}"
         others = ", ".join(
             f"{printable(other['name'], WIDTH)} {other['count']}"
             for other in behaviour["taken_for"]
         )
-        lines.append(
-            f"{name:{width}}  {correct:13}  "
-            f"{accuracy['low']:4.2f} to {accuracy['high']:4.2f}    {area}  {others}".rstrip()
-        )
+        lines.append(f"{name:{width}}  {correct:13}  {between:12}    {area}  {others}".rstrip())
     return lines
+
+
+def phrasing_lines(found: dict[str, dict]) -> list[str]:
+    """A line for each behaviour of several phrasings: the best and the worst, and how many have no
+    such; `found` is a result of metrics.sensitivity."""
+    several = {
+        name: of for name, of in found.items() if of["best"]["prompt"] != of["worst"]["prompt"]
+    }
+    rows = [
+        [printable(name, WIDTH), *phrasing_cells(of["best"]), *phrasing_cells(of["worst"])]
+        for name, of in several.items()
+        if of["best"]["auc"] > of["worst"]["auc"]
+    ]
+    lines = []
+    if rows:
+        table = [["behaviour", "AUC", "best phrasing", "AUC", "worst phrasing"], *rows]
+        first, _, third, *_ = (max(map(len, column)) for column in zip(*table))
+        lines = [f"{a:{first}}  {b:4}  {c:{third}}  {d:4}  {e}" for a, b, c, d, e in table]
+    if n_equal := len(several) - len(rows):
+        of_all = plural(len(several), "behaviour")
+        lines.append(f"{n_equal} of {of_all}: every phrasing has the same AUC")
+    return lines
+
+
+def phrasing_cells(phrasing: dict) -> tuple[str, str]:
+    return f"{phrasing['auc']:4.2f}", printable(phrasing["prompt"], PROMPT_WIDTH)

@@ -8,23 +8,25 @@ vision-language models understand sequential tasks?", 2024; the format is descri
 
 import json
 import os
+from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
 from trajeval.files import open_regular
-from trajeval.inputs import MAX_BYTES
 from trajeval.lists import wrong_group, wrong_line, wrong_prompt
+from trajeval.rows import MAX_BYTES
 from trajeval.terminal import UserError
 
 STRING = "tag:yaml.org,2002:str"
 
 
 class ProblemSet(NamedTuple):
-    """A prompt for each label, the neutral prompt if there is one, the videos with their labels."""
+    """A prompt for each label, the neutral prompt if there is one, the videos, each with one label
+    or more."""
 
     prompts: dict[str, str]
     baseline: str | None
-    videos: list[tuple[Path, str]]
+    videos: list[tuple[Path, list[str]]]
 
 
 def data_of(task: Path) -> Path:
@@ -137,7 +139,7 @@ def prompt_of(where: str, node, problems: list[str]) -> str:
 
 def read_data(
     path: Path, labels: dict[str, str] | None, video_dir: Path | None, problems: list[str]
-) -> list[tuple[Path, str]]:
+) -> list[tuple[Path, list[str]]]:
     """The videos of TASK_data.json with their labels. What is wrong with one of them is added to
     the problems (a label without a prompt, unless `labels` is None); raises UserError if there are
     no videos."""
@@ -159,13 +161,17 @@ def read_data(
         if wrong:
             problems.append(f"{where} needs a string as its {' and its '.join(wrong)}")
             continue
-        label = item["label"].strip()
+        own = labels_of(item["label"], labels or {})
         try:
-            videos.append((find_video(item["path"], path.parent, video_dir), label))
+            videos.append((find_video(item["path"], path.parent, video_dir), own))
         except ValueError as error:
             problems.append(f"{where}: {error}")
-        if labels is not None and label not in labels:
-            problems.append(f"{where}: {unknown_label(label, labels)}")
+        problems += [
+            f"{where}: the label {label!r} has no prompt in label_prompts: add one, or correct the "
+            "label"
+            for label in own
+            if labels is not None and label not in labels
+        ]
     return videos
 
 
@@ -177,12 +183,12 @@ def without_repeats(pairs: list[tuple]) -> dict:
     return item
 
 
-def unknown_label(label: str, labels: dict[str, str]) -> str:
-    """What is wrong with a label that has no prompt."""
-    parts = [part.strip() for part in label.split(",")]
-    if len(parts) > 1 and all(part in labels for part in parts):
-        return f"{label!r} is several labels, and a video in a list has one: keep one of them"
-    return f"the label {label!r} has no prompt in label_prompts: add one, or correct the label"
+def labels_of(text: str, labels: Collection[str]) -> list[str]:
+    """The labels of a video: one, or several with commas between them, as in Minecraft's sets. Each
+    is given once; a label may itself have a comma in it."""
+    if text.strip() in labels:
+        return [text.strip()]
+    return list(dict.fromkeys(part.strip() for part in text.split(",")))
 
 
 def find_video(text: str, data_folder: Path, video_dir: Path | None) -> Path:

@@ -1,0 +1,200 @@
+"""The stages of a run, in the order in which `evaluator.py` and `sets.py` call them. Those before
+the report take any number of problem sets: videos and prompts that several sets share are embedded
+once.
+
+Start-up matters: what is heavy to import is imported once the inputs have been checked.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from datetime import UTC, datetime
+from importlib import import_module
+from threading import Thread
+from typing import TYPE_CHECKING, NamedTuple
+
+from trajeval import messages
+from trajeval.arguments import Inputs
+from trajeval.cache import Cache
+from trajeval.files import real_paths
+from trajeval.terminal import UserError, printable, progress, tell, tell_all, telling_few
+
+if TYPE_CHECKING:  # NumPy is imported where it is needed
+    import numpy as np
+
+    from trajeval.report import Report
+    from trajeval.table import Table
+
+
+class Embeddings(NamedTuple):
+    """Of one problem set. texts: float32 [P, D]. warnings: the messages about each prompt. videos:
+    for each trajectory its embedding.Embedded, or the VideoError if it cannot be used."""
+
+    texts: "np.ndarray"
+    warnings: list[list[str]]
+    videos: list
+
+
+class Clock:
+    """When a run started, and the seconds that each of its stages took."""
+
+    def __init__(self, seconds: dict[str, float] | None = None):
+        self.started, self.seconds = datetime.now(UTC), dict(seconds or {})
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self.seconds[stage] = round(time.perf_counter() - start, 3)
+
+
+def load(model_class, args) -> tuple:
+    """The model, of which nothing is loaded yet, and the cache. Raises UserError."""
+    cache = Cache(args.cache_dir, int(args.cache_size * 1e9))
+    problem = cache.check()
+    if args.cache_dir is None and not args.no_cache:
+        problem = "this user has no home folder; --cache-dir names another"
+    tell_all(messages.of_cache(problem), "warnings")
+    model = model_class.from_arguments(args, cache)
+    tell_all(messages.of_model(model, args.verbose), "lines", verbose=True)
+    return model, cache
+
+
+def embed(sets: list[Inputs], model, cache: Cache, args, clock: Clock) -> list[Embeddings]:
+    """The embeddings of each set's prompts and videos. Raises UserError."""
+    repeats = [line for inputs in sets for line in messages.of_repeats(inputs)]
+    tell_all(repeats, "repeated files", args.verbose)
+    # What draws takes a second to import: beside the videos, which mostly run outside Python.
+    with imported_meanwhile("trajeval.report"):
+        with clock.timed("prompts"):
+            texts = embed_prompts(sets, model, cache, args.verbose)
+        with clock.timed("videos"):
+            videos = embed_videos(sets, model, cache, args)
+    return [Embeddings(*of_prompts, found) for of_prompts, found in zip(texts, videos)]
+
+
+def embed_prompts(sets: list[Inputs], model, cache: Cache, verbose: bool) -> list[tuple]:
+    """For each set its prompts' embeddings, float32 [P, D], and what is to be said of each."""
+    from trajeval import embedding, readings
+
+    words = list(dict.fromkeys(prompt.text for inputs in sets for prompt in inputs.prompts))
+    places = {text: i for i, text in enumerate(words)}
+    texts, found = embedding.embed_prompts(model, words, cache)
+    embedded, lines = [], []
+    for inputs in sets:
+        own = [places[prompt.text] for prompt in inputs.prompts]
+        warnings = readings.warnings([words[i] for i in own], [found[i] for i in own])
+        lines += messages.of_prompts(inputs.args.prompts_path, inputs.prompts, warnings)
+        embedded.append((texts[own], warnings))
+    tell_all(lines, "warnings about prompts", verbose)
+    return embedded
+
+
+def embed_videos(sets: list[Inputs], model, cache: Cache, args) -> list[list]:
+    """For each set what `Embeddings.videos` has."""
+    from trajeval.embedding import embed_trajectories
+
+    real_path = real_paths()
+    parts = [
+        [(real_path(one.path), one.start, one.end) for one in inputs.trajectories]
+        for inputs in sets
+    ]
+    videos = {
+        part: one for inputs, own in zip(sets, parts) for part, one in zip(own, inputs.trajectories)
+    }
+    sources = [one.source._replace(fps=args.fps) for one in videos.values()]
+    start, answers = time.monotonic(), {}
+    with (
+        closing(embed_trajectories(model, sources, args.batch_size, cache)) as embedded,
+        progress("embedding", len(videos), "videos") as advance,
+        telling_few("errors", args.verbose) as tell_error,
+        telling_few("warnings about videos", args.verbose) as tell_warning,
+    ):
+        for (part, trajectory), found in zip(videos.items(), embedded):
+            answers[part] = found
+            advance(1)
+            if isinstance(found, Exception):
+                tell_error(printable(f"error: {found}", 1000))
+            elif found.warning:
+                tell_warning(f"warning: {printable(trajectory.name)}: {found.warning}")
+            if args.verbose and not isinstance(found, Exception):
+                tell(messages.of_video(trajectory.name, found))
+    tell(messages.of_videos(list(answers.values()), time.monotonic() - start))
+    return [[answers[part] for part in own] for own in parts]
+
+
+def evaluate(inputs: Inputs, model, embedded: Embeddings, clock: Clock) -> tuple["Table", "Report"]:
+    """The similarities of a set, and everything that is to be written of them. Raises UserError,
+    with status 1, if none of its videos could be used."""
+    from trajeval.record import record_of
+    from trajeval.report import report
+    from trajeval.results import as_json, as_npz
+
+    args = inputs.args
+    if all(isinstance(found, Exception) for found in embedded.videos):
+        raise UserError("none of the videos could be used", status=1)
+    with clock.timed("report"):
+        videos, table = compare(inputs, embedded)
+        title = messages.title(args.experiment_id, model, table.label)
+        made = report(table, title, model.short_name, vmin=args.vmin, vmax=args.vmax)
+    record = record_of(inputs, model, embedded, table, made.verdict, clock)
+    names, words = [row.name for row in table.rows], [prompt.text for prompt in inputs.prompts]
+    made.files["run.json"] = as_json(record)
+    made.files["embeddings.npz"] = as_npz(
+        trajectories=names, videos=videos, prompts=words, texts=embedded.texts
+    )
+    return table, made
+
+
+def compare(inputs: Inputs, embedded: Embeddings) -> tuple["np.ndarray", "Table"]:
+    """The embeddings of the videos that could be used, float32 [N, D], and the table of their
+    similarities with the prompts, as the arguments ask for it."""
+    import numpy as np
+
+    from trajeval.similarity import table_of
+    from trajeval.table import Entry, entry_of
+
+    args, answers = inputs.args, embedded.videos
+    usable = [(t, a) for t, a in zip(inputs.trajectories, answers) if not isinstance(a, Exception)]
+    videos = np.stack([found.embedding for _, found in usable])
+    rows = [Entry(trajectory.name, trajectory.groups) for trajectory, _ in usable]
+    columns = [entry_of(prompt.text, prompt.group) for prompt in inputs.prompts]
+    table = table_of(
+        *(videos, embedded.texts, rows, columns),
+        similarity=args.similarity,
+        alpha=args.alpha,
+        normalize=args.normalize,
+        softmax=args.softmax,
+        ensemble=args.ensemble,
+    )
+    return videos, table
+
+
+@contextmanager
+def imported_meanwhile(module: str) -> Iterator[None]:
+    """Imports a module beside what the block does; the thread ends with the block. If that fails,
+    the import that needs the module says why."""
+
+    def attempt():
+        with suppress(Exception):
+            import_module(module)
+
+    thread = Thread(target=attempt)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
+
+
+@contextmanager
+def consequence(text: str) -> Iterator[None]:
+    """Says what an interrupt or a failure within the block means for the results."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(text) from None
+    except UserError as error:
+        if error.status == 1:
+            raise UserError(f"{error}; {text}", status=1) from None
+        raise
