@@ -64,8 +64,8 @@ class SimilarityReward:
         self._settings: dict[str, Any] = {"similarity": similarity, "alpha": alpha}
         self._settings["softmax"] = temperature if against else None
         prompts = [prompt, *against, *neutral]
-        self._columns = [Entry(text, "prompt") for text in prompts[: 1 + len(against)]]
-        self._columns += [Entry(text, BASELINE) for text in neutral]
+        self._columns = [Entry(text) for text in (prompt, *against)]
+        self._columns += [Entry(text, (BASELINE,)) for text in neutral]
         self._texts, found = embedding.embed_prompts(model, prompts)
         for text, messages in zip(prompts, readings.warnings(prompts, found)):
             for message in messages:
@@ -85,7 +85,7 @@ class SimilarityReward:
 
     def _rewards(self, clips: list[np.ndarray]) -> np.ndarray:
         videos = self.model.embed_videos(clips)
-        rows = [Entry(f"clip {i}", None) for i in range(len(clips))]
+        rows = [Entry(f"clip {i}") for i in range(len(clips))]
         return table_of(videos, self._texts, rows, self._columns, **self._settings).values[:, 0]
 
 

@@ -102,7 +102,7 @@ def command_line(clips, prompts, neutral=(), *options):
     ],
 )
 def test_the_values_are_those_of_the_command_line(model, in_empty_folder, settings, options):
-    clips = [paint(9, seed=1)[0], paint(2, seed=2)[0], paint(5, seed=3)[0]]
+    clips = [paint(9, seed=1)[0], paint(2, seed=2, size=100)[0], paint(5, seed=3)[0]]
     reward = SimilarityReward(model, PROMPTS[0], **settings)
     neutral = settings.get("baseline", ())
     neutral = [neutral] if isinstance(neutral, str) else neutral
