@@ -61,7 +61,7 @@ KINDS = {
     "vp8": (
         "vp8.webm",
         {"codec": "libvpx", "options": {"auto-alt-ref": "1", "lag-in-frames": "16", "g": "15"}},
-        True,
+        False,
     ),
     "vp9": (
         "vp9.webm",

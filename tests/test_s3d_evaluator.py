@@ -383,7 +383,7 @@ def server(tmp_path, monkeypatch, small_weights, clip_paths):
     published.mkdir()
     for name in ("pyproject.toml", "s3dg.py"):
         write(project / name)
-    monkeypatch.setattr(download, "ROOT", project)
+    monkeypatch.setattr(download, "project_folder", lambda: project)
     monkeypatch.chdir(project)
     Path("t.txt").write_text(f"{clip_paths[0]}\n")
     Path("p.txt").write_text("open door\n")

@@ -22,7 +22,7 @@ from trajeval.files import stamp
 # Each packet has its frame's presentation time (AVI: only without reordered frames) ...
 TIMED_CONTAINERS = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi"}
 # ... and holds one frame, and keyframes need nothing before them.
-FRAME_PER_PACKET = {"h264", "hevc", "vp8", "vp9", "av1", "libdav1d", "mpeg4", "mjpeg"}
+FRAME_PER_PACKET = {"h264", "hevc", "vp9", "av1", "libdav1d", "mpeg4", "mjpeg"}
 MPEG4_EMPTY_FRAME = 16  # bytes; a smaller packet may repeat the last frame, and gives none
 NO_PTS = np.iinfo(np.int64).min
 
@@ -54,7 +54,7 @@ def list_packets(path, stopped):
     for a file that is not a video.
     """
     head = check_file(path)
-    rows, damage = [], None  # rows: pts, duration, key, shown, discarded
+    rows, damage = [], None  # rows: pts, duration, key, discarded
     with open_video(path) as (container, stream):
         codec = stream.codec_context.name
         plain = codec in FRAME_PER_PACKET and container.format.name in TIMED_CONTAINERS
@@ -65,24 +65,22 @@ def list_packets(path, stopped):
                     continue
                 if packet.has_sidedata("encryption_info"):
                     raise Unusable("is encrypted; use a copy without encryption")
-                shown = codec != "vp8" or bool(memoryview(packet)[0] & 0x10)  # RFC 6386, 9.1
                 pts, duration = NO_PTS if packet.pts is None else packet.pts, packet.duration or 0
-                rows.append((pts, duration, packet.is_keyframe, shown, packet.is_discard))
+                rows.append((pts, duration, packet.is_keyframe, packet.is_discard))
                 plain &= codec != "mpeg4" or packet.size > MPEG4_EMPTY_FRAME
             if ends_early(head, path, container, stream):
                 damage = "it ends early"
         except Damaged as error:
             damage = str(error)
-        table = np.array(rows, np.int64).reshape(-1, 5)
-        pts, key, shown, discarded = table[:, 0], *table[:, 2:].T.astype(bool)
+        table = np.array(rows, np.int64).reshape(-1, 4)
+        pts, key, discarded = table[:, 0], *table[:, 2:].T.astype(bool)
         is_mp4 = container.format.name.startswith("mov")
         if is_mp4 and not damage and lacks_frames(path, table[~discarded], stream):
             damage = "its index is incomplete"
         claimed = stream.frames
         fps = float(stream.average_rate) if stream.average_rate else None
         time_base = stream.time_base
-    order = np.flatnonzero(shown)
-    order = order[np.argsort(pts[order], kind="stable")]
+    order = np.argsort(pts, kind="stable")
     exact = plain and not discarded.any() and is_orderly(pts, key, order)
     return Listing(pts, key, order, exact, claimed, fps, time_base, damage)
 

@@ -6,9 +6,9 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
+from trajeval.cache import to_json
 from trajeval.embedding import video_key
 from trajeval.files import hash_file, open_regular
-from trajeval.results import as_json
 
 PACKAGES = ("torch", "numpy", "av", "matplotlib")
 # Options that say where results and embeddings go and what is shown, not what results are.
@@ -69,7 +69,7 @@ def fingerprint(inputs, model, contents: list[str | None]) -> str:
         ],
         "contents": contents,
     }
-    return hashlib.sha256(as_json(depends_on)).hexdigest()
+    return hashlib.sha256(to_json(depends_on)).hexdigest()
 
 
 @cache
