@@ -4,8 +4,8 @@
 
 DATASET is a folder, or a name on the Hugging Face Hub, of which only the files needed are
 downloaded. Each task is a group in both lists: its episodes in one, its text as the prompt in the
-other, which is how the evaluators know the right answers. An episode with several tasks is skipped,
-as a trajectory has one label; a message says so.
+other, which is how the evaluators know the right answers. An episode with several tasks is in the
+group of each: it has several labels.
 
 The formats are v2.1, with a video file for each episode, and v3.0
 (https://huggingface.co/docs/lerobot/lerobot-dataset-v3), in which an episode is a part of a file:
@@ -58,7 +58,7 @@ def import_data_set(argv: list[str] | None) -> int:
     wrong: list[str] = []
     if args.dataset and (not problems or os.path.isdir(args.dataset)):  # else no download
         try:
-            lists, notes = make_lists(args)
+            lists, note = make_lists(args)
         except UserError as error:
             wrong = error.problems
         except KeyboardInterrupt:
@@ -68,8 +68,7 @@ def import_data_set(argv: list[str] | None) -> int:
         raise UserError(*problems, *shown, f"{plural(n, 'problem')} found; nothing was written")
     names = [f"{args.name}_trajectories.txt", f"{args.name}_prompts.txt"]
     replace_files(args.output_dir, dict(zip(names, lists)))
-    for note in notes:
-        tell(note)
+    tell(note)
     trajectories, prompts = (os.path.join(args.output_dir, name) for name in names)
     answer(shlex.join(["-t", trajectories, "-p", prompts]))
     return 0
@@ -152,14 +151,15 @@ def parse_arguments(argv):
 # --- the lists
 
 
-def make_lists(args) -> tuple[list[bytes], list[str]]:
-    """The trajectory list, the prompt list, and what is to be said of them. Raises UserError, with
+def make_lists(args) -> tuple[list[bytes], str]:
+    """The trajectory list, the prompt list, and how much is in them. Raises UserError, with
     all that is wrong with the data set."""
     data = read_data_set(args.dataset, args.camera)
     episodes = select(read_episodes(data), args.episodes)
-    groups, notes = group_by_task(episodes, args.max_per_task)
+    groups = group_by_task(episodes, args.max_per_task)
     videos: dict[str, list[int]] = {}  # path from the root -> the episodes in it
-    for episode in (episode for group in groups.values() for episode in group):
+    chosen = {episode.index: episode for group in groups.values() for episode in group}
+    for episode in chosen.values():
         videos.setdefault(episode.video, []).append(episode.index)
     problems = [
         f"{data.root}: the task {shown(task)} {wrong} ({numbered([e.index for e in group])}): "
@@ -167,8 +167,6 @@ def make_lists(args) -> tuple[list[bytes], list[str]]:
         for task, group in groups.items()
         if (wrong := wrong_group(task) or wrong_prompt(task))
     ]
-    if not groups:
-        problems.append(f"{data.root}: each episode has several tasks; a trajectory has one label")
     if not problems:  # else they are downloaded in vain
         fetch(args.dataset, [escape(video) for video in videos], data.root.name)
     entries = {}
@@ -190,8 +188,7 @@ def make_lists(args) -> tuple[list[bytes], list[str]]:
             f"the lists would be larger than {MAX_BYTES >> 20} MB: take fewer episodes, with "
             "--episodes or --max-per-task"
         )
-    n = sum(map(len, groups.values()))
-    return lists, [*notes, f"{plural(n, 'episode')} of {plural(len(groups), 'task')}"]
+    return lists, f"{plural(len(chosen), 'episode')} of {plural(len(groups), 'task')}"
 
 
 def select(episodes: list[Episode], chosen: tuple[int, int | None] | None) -> list[Episode]:
@@ -209,22 +206,15 @@ def select(episodes: list[Episode], chosen: tuple[int, int | None] | None) -> li
     return selected
 
 
-def group_by_task(
-    episodes: list[Episode], max_per_task: int | None
-) -> tuple[dict[str, list[Episode]], list[str]]:
-    """The first episodes of each task, and a message for each episode that is skipped."""
+def group_by_task(episodes: list[Episode], max_per_task: int | None) -> dict[str, list[Episode]]:
+    """The first episodes of each task. An episode without a task belongs to ""."""
     groups: dict[str, list[Episode]] = {}
-    skipped = []
     for episode in episodes:
-        tasks = list(dict.fromkeys(task.strip() for task in episode.tasks)) or [""]
-        if len(tasks) > 1:
-            skipped.append(
-                f"episode {episode.index}: skipped, as it has {len(tasks)} tasks and a trajectory "
-                "has one label"
-            )
-        elif len(group := groups.setdefault(tasks[0], [])) < (max_per_task or len(episodes)):
-            group.append(episode)
-    return groups, first_few(skipped, "episodes skipped, as they have several tasks")
+        for task in dict.fromkeys(task.strip() for task in episode.tasks or ("",)):
+            group = groups.setdefault(task, [])
+            if len(group) < (max_per_task or len(episodes)):
+                group.append(episode)
+    return groups
 
 
 def entry_of(video: Path, folder: str) -> str:

@@ -278,21 +278,14 @@ def test_tasks_that_are_equal_in_a_list_are_one_group(capsys):
     assert [p.text for p in read_prompts("out/set_prompts.txt")] == ["say 'a', \"b\" ö", "x"]
 
 
-def test_episodes_with_several_tasks_are_skipped_and_named(capsys):
-    make_v21("set", [["a"], ["a", "b"], ["b"]])
+def test_an_episode_with_several_tasks_has_several_labels(capsys):
+    make_v21("set", [["a"], ["a", "b", " a "], ["b"]])
     _, err = imported(capsys, "set", "-o", "out")
-    assert err == (
-        "episode 1: skipped, as it has 2 tasks and a trajectory has one label\n"
-        "2 episodes of 2 tasks\n"
-    )
-    assert len(entries(listed("set"))) == 2
-    make_v21("many", [["a"], *[["a", "b", "c"]] * 12])
-    _, err = imported(capsys, "many", "-o", "out")
-    *lines, cut, last = err.splitlines()
-    assert len(lines) == 10 and cut == "... and 2 more episodes skipped, as they have several tasks"
-    assert last == "1 episode of 1 task"
-    (line,) = problems(capsys, "many", "-o", "new", "--episodes", "1:")
-    assert line == "many: each episode has several tasks; a trajectory has one label"
+    assert err == "3 episodes of 2 tasks\n"
+    found = read_trajectories(listed("set"))
+    assert [trajectory.groups for trajectory in found] == [("a",), ("a", "b"), ("b",)]
+    _, err = imported(capsys, "set", "-o", "out", "--max-per-task", "1")
+    assert err == "2 episodes of 2 tasks\n"
 
 
 def test_the_lists_lead_to_the_videos_from_any_folder(capsys, monkeypatch):
