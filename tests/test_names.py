@@ -41,7 +41,10 @@ def test_short_names_of_a_table():
     rows = [Entry("/x/run/1.mp4", ("run",)), Entry("/x/jump/1.mp4", ("jump",))]
     columns = [Entry("a/b.mp4")]
     shown = with_short_names(Table([[1], [2]], rows, columns, "cosine"))
-    assert shown.rows == [("run/1", ("run",)), ("jump/1", ("jump",))] and shown.columns == columns
+    assert (
+        shown.rows == [Entry("run/1", ("run",)), Entry("jump/1", ("jump",))]
+        and shown.columns == columns
+    )
 
 
 def test_fold_fills_the_line_that_it_cuts():

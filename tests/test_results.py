@@ -22,6 +22,7 @@ from trajeval.results import (
     replace_files,
     write_results,
 )
+from trajeval.table import Entry
 from trajeval.terminal import UserError
 
 NUMBERS = np.array([[0.1, -0.25], [1 / 3, 0.0]], np.float32)
@@ -106,8 +107,8 @@ def test_reading_what_was_written():
     found = read_results("out/exp")
     assert (found.name, found.model) == ("exp", "S3D, weights")
     assert found.table.label == "cosine similarity"
-    assert found.table.rows == [("a.mp4", ("run",)), ("b.mp4", ("jump",))]
-    assert found.table.columns == [("x", ("run",)), ("y", ("jump",))]
+    assert found.table.rows == [Entry("a.mp4", ("run",)), Entry("b.mp4", ("jump",))]
+    assert found.table.columns == [Entry("x", ("run",)), Entry("y", ("jump",))]
     assert np.array_equal(found.table.values, NUMBERS)
     assert found.contents == [None, None]
 
@@ -431,10 +432,10 @@ def test_groups_of_trajectories_are_lists_and_were_texts():
     several = [{"path": "a.mp4", "groups": ["run", "jump"]}, {"path": "b.mp4", "groups": ["jump"]}]
     write(**{"run.json": as_json(RUN | {"trajectories": several})})
     rows = read_results("out/exp").table.rows
-    assert rows == [("a.mp4", ("run", "jump")), ("b.mp4", ("jump",))]
+    assert rows == [Entry("a.mp4", ("run", "jump")), Entry("b.mp4", ("jump",))]
     plain = [{"path": "a.mp4", "groups": []}, {"path": "b.mp4", "group": None}]
     write(**{"run.json": as_json(RUN | {"trajectories": plain})})
-    assert read_results("out/exp").table.rows == [("a.mp4", ()), ("b.mp4", ())]
+    assert read_results("out/exp").table.rows == [Entry("a.mp4", ()), Entry("b.mp4", ())]
 
 
 @pytest.mark.parametrize("groups", [None, "run", [1], [["run"]], {"run": 1}, []])

@@ -23,7 +23,7 @@ from trajeval.similarity import (
     table_of,
     unit,
 )
-from trajeval.table import Table, entry_of
+from trajeval.table import Entry, Table, entry_of
 
 GOLDEN = np.load(recipe.GOLDEN / "scoring.npz")
 
@@ -172,7 +172,7 @@ def test_a_table_of_projections():
 
 def test_a_table_of_mean_embeddings():
     table = made(ensemble="mean-embedding")
-    assert table.columns == [("a", ("a",)), ("b", ("b",))]
+    assert table.columns == [Entry("a", ("a",)), Entry("b", ("b",))]
     means = [mean_direction(GOLDEN["text"][i::2]) for i in range(2)]
     assert table.values == pytest.approx(cosine_similarity(GOLDEN["video"], np.stack(means)))
 

@@ -45,7 +45,7 @@ def entries(names, groups):
 
 def test_groups_of_a_list():
     groups, members = groups_of(entries("abc", ["x", "y", "x"]))
-    assert groups == [("x", ("x",)), ("y", ("y",))] and members.tolist() == [0, 1, 0]
+    assert groups == [Entry("x", ("x",)), Entry("y", ("y",))] and members.tolist() == [0, 1, 0]
     groups, members = groups_of(entries("aab", [None] * 3))
     assert [group.name for group in groups] == ["a", "a", "b"] and members.tolist() == [0, 1, 2]
 
@@ -54,7 +54,7 @@ def test_some_of_a_table():
     table = Table(np.arange(6).reshape(2, 3), entries("ab", "xy"), entries("pqr", "xyz"), "cosine")
     part = table.take(columns=[2, 0])
     assert part.values.tolist() == [[2, 0], [5, 3]] and part.rows == table.rows
-    assert part.columns == [("r", ("z",)), ("p", ("x",))] and part.label == "cosine"
+    assert part.columns == [Entry("r", ("z",)), Entry("p", ("x",))] and part.label == "cosine"
     assert table.take([1], slice(2)).values.tolist() == [[3, 4]]
 
 

@@ -25,6 +25,8 @@ FILES = (  # in the folder of an experiment; files of other names are the user's
     *("similarities.csv", "similarities.npy", "embeddings.npz", "run.json"),
     *("heatmap.png", "groups.png", "groups.csv", "scores.csv"),  # with groups
     *("metrics.json", "confusion.png"),  # with labels
+    *("curves.csv", "curves.npz", "controls.npz"),  # with --curves, --controls
+    "report.html",
 )
 PREFIX = ".writing-"
 PATIENCE = 10  # seconds to wait for another process; none takes that long

@@ -11,10 +11,12 @@ SOFTMAX = "softmax at temperature"
 
 class Entry(NamedTuple):
     """A row or a column: its full name (a path, a prompt) and the names of its groups, none in a
-    list without groups. Columns have one at most; a row may have several."""
+    list without groups. Columns have one at most; a row may have several, and a rating, as in
+    inputs.Trajectory."""
 
     name: str
     groups: tuple[str, ...] = ()
+    rating: float | str | None = None
 
     @property
     def group(self) -> str | None:
