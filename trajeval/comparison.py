@@ -170,7 +170,9 @@ def as_text(table: list[list], names: list[str]) -> str:
             _, low, high = triples[i]
             shown[i] += MARK if low is not None and not low <= 0 <= high else " "
         row = "  ".join(f"{text:>{w}}" for text, w in zip(shown, widths))
-        lines[metric.startswith("AUC of ")].append(f"{printable(metric, WIDTH - 2):{WIDTH}}{row}")
+        lines[metric.startswith("AUC of ")].append(
+            f"{printable(metric, WIDTH - 2):{WIDTH}}{row}".rstrip()
+        )
     found = [title, *lines[False], *first_few(lines[True], "behaviours")]
     if any(line.endswith(MARK) or f"{MARK} " in line for line in found[1:]):
         found.append(f"{MARK} the 95 % interval of the difference excludes 0")
