@@ -4,15 +4,15 @@ frames shuffled or reversed, and the prompts of other groups.
 Differences are those of a control less the plain run: below 0, something was lost.
 """
 
-import math
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import numpy as np
 
 from trajeval import means
 from trajeval.curves import Control, Curves
+from trajeval.intervals import as_interval, correlation_of, difference_limits
 from trajeval.means import Interval
+from trajeval.metrics import Metric, mean_auc
 from trajeval.results import as_npz
 from trajeval.rising import Order, in_columns, order_of, shown
 from trajeval.table import Table, group_scores, groups_of, has_groups, is_right
@@ -28,14 +28,6 @@ NOT_JUDGED = "controls not judged: they need trajectories of two groups that pro
 SMALL_AUC, SMALL_VOC = 0.1, 0.2  # a fall that surely stays below is hardly one
 
 
-class MeanAuc(NamedTuple):
-    """interval: of the mean AUC over behaviours. influence: float64 [N], how much each trajectory
-    moves it."""
-
-    interval: Interval
-    influence: np.ndarray
-
-
 def judge(table: Table, curves: Curves | None, controls: dict[str, Control]) -> dict | None:
     """The block `controls` of metrics.json, or None where no behaviour has an AUC.
 
@@ -49,65 +41,31 @@ def judge(table: Table, curves: Curves | None, controls: dict[str, Control]) -> 
         return None
     right = is_right(table.rows, groups_of(table.columns)[0])  # [N, G]
     rows = np.flatnonzero(right.any(1))
-    plain = mean_auc(group_scores(table)[rows], right[rows])
-    if plain is None:
+    areas = mean_auc(group_scores(table)[rows], right[rows])
+    if not areas:
         return None
+    plain = areas["mean_auc"]
     order = order_of(table, curves) if curves else None
     found: dict = {}
     for name, control in controls.items():
-        found[name] = against_plain(plain, group_scores(control.table)[rows], right[rows])
+        areas = mean_auc(group_scores(control.table)[rows], right[rows])
+        found[name] = against_plain(plain, areas["mean_auc"])
         if order and control.curves:
             found[name] |= against_right(order, order_of(control.table, control.curves).counted)
     if order and not order.right.all(1).all():
         found["swapped"] = against_right(order, under_other_prompts(order))
     rises = against_right(order, order.counted)["voc"] if order else None
-    return found | {"meaning": meaning(found, plain.interval, rises, len(rows))}
+    area = as_interval(plain.value, plain.limits())
+    return found | {"meaning": meaning(found, area, rises, len(rows))}
 
 
-def mean_auc(scores: np.ndarray, right: np.ndarray) -> MeanAuc | None:
-    """None if no behaviour has both right and wrong trajectories. scores: [N, G]; right: bool
-    [N, G].
-
-    A trajectory's share in a behaviour's AUC is how many of the others it is on the right side of
-    (DeLong et al., 1988). Of these come the interval, by `means.mean` of the right trajectories and
-    of the wrong ones, and the influence.
-    """
-    influence, found = np.zeros(len(scores)), []
-    for group in np.flatnonzero(right.any(0) & ~right.all(0)):
-        has_it, of = right[:, group], scores[:, group]
-        shares = np.empty(len(scores))
-        shares[has_it] = share_below(of[has_it], of[~has_it])
-        shares[~has_it] = share_below(-of[~has_it], -of[has_it])
-        area = shares[has_it].mean()
-        sides = [means.mean(shares[side], 0, 1) for side in (has_it, ~has_it)]
-        low = math.hypot(*(side["value"] - side["low"] for side in sides))
-        high = math.hypot(*(side["high"] - side["value"] for side in sides))
-        found.append((area, low, high))
-        influence += (shares - area) / np.where(has_it, has_it.sum(), (~has_it).sum())
-    if not found:
-        return None
-    areas, lows, highs = np.array(found).T
-    value, low, high = areas.mean(), *(np.linalg.norm(ends) / len(found) for ends in (lows, highs))
-    ends = {"low": max(float(value - low), 0.0), "high": min(float(value + high), 1.0)}
-    return MeanAuc({"value": float(value)} | ends, influence)
-
-
-def share_below(values: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """For each value the share of the others that are below it, a tie as half. [n]"""
-    others = np.sort(others)
-    below, up_to = (np.searchsorted(others, values, side) for side in ("left", "right"))
-    return (below + up_to) / 2 / len(others)
-
-
-def against_plain(plain: MeanAuc, scores: np.ndarray, right: np.ndarray) -> dict:
-    """The mean AUC of a control's scores, and how much higher it is than without the control."""
-    changed = mean_auc(scores, right)
-    assert changed, "the plain scores have one of the same labels"
-    size = np.linalg.norm(changed.influence) * np.linalg.norm(plain.influence)
-    together = float(changed.influence @ plain.influence / size) if size else 0.0
+def against_plain(plain: Metric, changed: Metric) -> dict:
+    """The mean AUC of a control, and how much higher it is than without the control."""
+    first, second = (as_interval(one.value, one.limits()) for one in (plain, changed))
+    limits = difference_limits(first, second, correlation_of(plain.parts, changed.parts))
     return {
-        "auc": changed.interval,
-        "auc_difference": means.join(changed.interval, plain.interval, together),
+        "auc": second,
+        "auc_difference": as_interval(changed.value - plain.value, limits),
         "voc": None,
         "voc_difference": None,
     }

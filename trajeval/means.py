@@ -9,9 +9,10 @@ from functools import lru_cache
 
 import numpy as np
 
+from trajeval.intervals import Z, as_interval, correlation_of, difference_limits
+
 N_DRAWS = 4000
 LEVEL = 0.025  # of each end
-Z = 1.959964
 
 Interval = dict[str, float]
 
@@ -27,7 +28,7 @@ def mean(values: np.ndarray, lowest: float, highest: float) -> Interval:
     low = np.quantile(weights @ np.r_[lowest, values], LEVEL)
     high = np.quantile(weights @ np.r_[values, highest], 1 - LEVEL)
     value = values.mean()
-    return {"value": float(value), "low": float(min(low, value)), "high": float(max(high, value))}
+    return as_interval(value, (min(low, value), max(high, value)))
 
 
 @lru_cache(4)
@@ -42,33 +43,13 @@ def dirichlet(n: int) -> np.ndarray:
 def paired_difference(
     values: np.ndarray, others: np.ndarray, lowest: float, highest: float
 ) -> Interval:
-    """How much higher the mean of values is than that of others, of the same trajectories: the two
-    intervals of `mean`, joined by `join` with the correlation of the pairs. Both [n]."""
-    values, others = np.asarray(values, np.float64), np.asarray(others, np.float64)
-    n = len(values)
-    apart = values - values.mean(), others - others.mean()
-    size = math.sqrt((apart[0] ** 2).sum() * (apart[1] ** 2).sum())
-    correlation = float(apart[0] @ apart[1] / size) if size else 0.0
+    """How much higher the mean of values is than that of others, of the same trajectories, from
+    the interval of each and the correlation of the pairs. Both [n]."""
+    first, second = mean(others, lowest, highest), mean(values, lowest, highest)
     # Of few pairs it is hardly known, and 0 is the safe side where pairs go together.
-    correlation *= max(n - 2, 0) / n
-    return join(mean(values, lowest, highest), mean(others, lowest, highest), correlation)
-
-
-def join(first: Interval, second: Interval, correlation: float) -> Interval:
-    """first minus second, from the interval of each and the correlation of the two estimates (Zou
-    and Donner, "Construction of confidence limits about effect measures", 2008)."""
-    value = first["value"] - second["value"]
-    low = square_and_add(
-        first["value"] - first["low"], second["high"] - second["value"], correlation
-    )
-    high = square_and_add(
-        first["high"] - first["value"], second["value"] - second["low"], correlation
-    )
-    return {"value": value, "low": value - low, "high": value + high}
-
-
-def square_and_add(a: float, b: float, correlation: float) -> float:
-    return math.sqrt(max(a * a + b * b - 2 * correlation * a * b, 0))
+    correlation = correlation_of(values, others) * max(len(values) - 2, 0) / len(values)
+    limits = difference_limits(first, second, correlation)
+    return as_interval(second["value"] - first["value"], limits)
 
 
 def average(found: list[Interval], values: list[np.ndarray], bound: float) -> Interval:
@@ -86,4 +67,4 @@ def average(found: list[Interval], values: list[np.ndarray], bound: float) -> In
     low = math.hypot(*(one["value"] - one["low"] for one in found))
     high = math.hypot(*(one["high"] - one["value"] for one in found))
     low, high = (max(way, error) / len(found) for way in (low, high))
-    return {"value": value, "low": max(value - low, -bound), "high": min(value + high, bound)}
+    return as_interval(value, (max(value - low, -bound), min(value + high, bound)))
