@@ -12,11 +12,15 @@ import pytest
 from conftest import refused, write
 
 import import_lerobot
+from s3d_evaluator import S3DModel
 from trajeval import progress
 from trajeval.curves import Curves
+from trajeval.evaluator import main
 from trajeval.inputs import read_prompts, read_trajectories
 from trajeval.progress import check_lists, check_option, episodes_of, export, progress_of
+from trajeval.results import read_results
 from trajeval.table import Entry, Table, entry_of
+from trajeval.terminal import UserError
 
 SAMPLES = Path(__file__).parent / "lerobot"
 LENGTHS = [20, 21, 25, 29, 12, 14, 26, 29, 16]
@@ -168,3 +172,39 @@ def test_a_place_that_cannot_be_written_to():
     write("file")
     message = refused(export, "file/p.parquet", trajectories, LENGTHS, *given)
     assert "could not be written" in message
+
+
+def full(folder, files):
+    raise UserError("p: could not be written: No space left on device", status=1)
+
+
+def test_a_run_with_an_evaluator(small_weights, capsys, monkeypatch):
+    """Curves, controls and progress of a data set, from the command line; then from the cache."""
+    imported("v2.1")
+    lists = ["-t", "lists/v2.1_trajectories.txt", "-p", "lists/v2.1_prompts.txt", "-o", "out"]
+    options = ["--curves", "prefix", "--curve-points", "3", "--controls", "--n-frames", "2"]
+    options += ["--model-checkpoint-path", str(small_weights / "weights.pth"), "--size", "64"]
+    options += ["--dict-path", str(small_weights / "s3d_dict.npy")]
+    run = [*lists, *options, "-e", "exp"]
+    capsys.readouterr()
+    assert main(S3DModel, "", [*run, "--export-progress", "v2.1/sarm_progress.parquet"]) == 0
+    out, err = capsys.readouterr()
+    assert out == "out/exp.png\n"
+    assert err.splitlines()[-1] == "v2.1/sarm_progress.parquet: the progress of 9 episodes"
+    assert "value-order correlation (prefix)" in err and "still, the middle frame" in err
+    table = pq.read_table("v2.1/sarm_progress.parquet")
+    assert len(table) == sum(LENGTHS)
+    found = read_results("out/exp")
+    verdict = json.loads(Path("out/exp/metrics.json").read_text())
+    assert verdict["curves"]["points"] == 3 and verdict["controls"]["meaning"] in err
+    assert verdict["controls"]["still"]["voc"] is None
+    assert found.curves.values.shape == (9, 3, 3) and found.curves.frames[0].tolist() == [6, 13, 19]
+    assert found.controls["reversed"].curves.values.shape == (9, 3, 3)
+    own = [column.group for column in found.table.columns].index(found.table.rows[0].group)
+    wanted = progress_of(found.curves.frames[0], found.curves.values[0, :, own], LENGTHS[0])
+    assert table["progress"].to_numpy()[:20] == pytest.approx(wanted, abs=1e-6)
+    assert main(S3DModel, "", [*run, "--export-progress", "out/exp.png/p"]) == 2
+    assert "out/exp.png is a file, not a folder" in capsys.readouterr()[1]
+    monkeypatch.setattr(progress, "replace_files", full)
+    assert main(S3DModel, "", [*run, "--export-progress", "p"]) == 1
+    assert "out/exp.png and its folder are written" in capsys.readouterr()[1]
