@@ -57,10 +57,11 @@ def cells(numbers: list[Number | None]) -> list[float | None]:
 
 def change(first: Number, second: Number) -> dict[str, float]:
     """Second less first; as if they were independent where nothing is known of what they share,
-    which is careful: the same trajectories are mostly hard for both."""
+    which is careful: the same trajectories are mostly hard for both. Of few it is hardly known."""
     related = 0.0
     if first.parts is not None and second.parts is not None:
-        related = correlation_of(first.parts, second.parts)
+        n = len(first.parts)
+        related = correlation_of(first.parts, second.parts) * max(n - 2, 0) / n
     value = second.interval["value"] - first.interval["value"]
     return as_interval(value, difference_limits(first.interval, second.interval, related))
 
