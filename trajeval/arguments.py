@@ -13,6 +13,7 @@ from trajeval.cache import default_folder
 from trajeval.inputs import BASELINE, Prompt, Trajectory, read_prompts, read_trajectories
 from trajeval.model import Judge
 from trajeval.options import BASELINE_SIMILARITIES, Option, shared_options
+from trajeval.progress import check_lists, check_option
 from trajeval.results import check_destination, wrong_folder
 from trajeval.terminal import UserError, first_few, plural, tell_all
 
@@ -103,6 +104,7 @@ def check_arguments(
         problems.append("--problem-sets: cannot be combined with -t or -p")
     problems += model_class.check(args)
     problems += check_combinations(args) + check_views(args) + check_judge(model_class, args)
+    problems += check_option(args)
     if args.experiment_id is None:
         problems.append("-e NAME is missing: the name of the results")
     elif args.output_dir is not None:
@@ -135,6 +137,7 @@ def read_inputs(args: argparse.Namespace, notes: list[str]) -> tuple[Inputs, dic
     )
     wrong = {
         "problems": check_groups(args, prompts, trajectories),
+        "problems with --export-progress": check_lists(args, prompts, trajectories),
         "problems in the prompt list": wrong_prompts,
         "problems in the trajectory list": wrong_trajectories,
     }

@@ -140,6 +140,14 @@ VIEW_OPTIONS = (
         "also embed each trajectory still (its middle frame repeated), with its frames shuffled, "
         "and reversed: what a model loses by that is what it looks at",
     ),
+    Option(
+        "--export-progress",
+        "with --curves, for lists of import_lerobot.py: also write the progress of each frame, for "
+        "LeRobot's visualizer",
+        "FILE.parquet",
+        path,
+        shown="off",
+    ),
 )
 MODEL_OPTIONS = (
     Option(
