@@ -73,6 +73,7 @@ def read_trajectories(path: str | Path, notes: list[str] | None = None) -> list[
                 Trajectory(video, groups, row.line, *part, row.rating) for video in found
             ]
     trajectories = with_all_groups(path, trajectories, problems)
+    problems += mixed_ratings(path, trajectories)
     if problems:
         raise UserError(*problems)
     return trajectories
@@ -119,6 +120,23 @@ def with_all_groups(
             earlier = merged[places[n]]
             merged[places[n]] = earlier._replace(groups=earlier.groups + trajectory.groups)
     return merged
+
+
+def mixed_ratings(path: Path, trajectories: list[Trajectory]) -> list[str]:
+    """What is wrong if some ratings are numbers and others words."""
+    lines = {
+        kind: {one.line: one.rating for one in trajectories if isinstance(one.rating, kind)}
+        for kind in (float, str)
+    }
+    if not all(lines.values()):
+        return []
+    numbers, words = sorted(lines.values(), key=len, reverse=True)
+    line, rating = next(iter(numbers.items()))
+    return [
+        f"{path}:{other}: column rating: is {odd}, but {rating} in line {line}: use numbers or "
+        "words, not both"
+        for other, odd in words.items()
+    ]
 
 
 def shown_rating(rating: float | str | None) -> str:

@@ -5,9 +5,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 
+from trajeval import probe, ratings, success
+from trajeval.cache import NO_CACHE, Cache
 from trajeval.figures import as_png, confusion_matrix, group_bars, heatmap
 from trajeval.metrics import answers, margins, ranks_of_right
 from trajeval.names import with_short_names
+from trajeval.options import MAX_FALSE_POSITIVES
 from trajeval.results import as_csv, as_json, as_npy
 from trajeval.table import (
     Entry,
@@ -27,7 +30,7 @@ from trajeval.verdict import judge, summary
 
 class Report(NamedTuple):
     """picture: the main picture, a PNG file. files: the other files of the run by name. verdict:
-    the content of metrics.json, None without labels. lines: what to show on the terminal: warnings
+    the content of metrics.json, None without labels and ratings. lines: what to show on the terminal: warnings
     of the values, the verdict or why there is none; may be empty."""
 
     picture: bytes
@@ -41,12 +44,18 @@ def report(
     title: str,
     model_name: str,
     *,
+    embeddings: np.ndarray | None = None,
+    cache: Cache = NO_CACHE,
+    success_above: float | None = None,
+    max_false_positives: float = MAX_FALSE_POSITIVES,
     vmin: float | None = None,
     vmax: float | None = None,
 ) -> Report:
     """Everything that is drawn and computed of a table of similarities.
 
-    model_name: for the verdict's sentence. vmin, vmax: the ends of the heatmaps' colour scale,
+    model_name: for the verdict's sentence. embeddings: of the rows, [N, D], None of a model that has
+    none. cache: keeps what is slow to compute. success_above, max_false_positives: as
+    success.detect takes them. vmin, vmax: the ends of the heatmaps' colour scale,
     by default the lowest and the highest value of each.
     """
     scale: dict[str, Any] = {"vmin": vmin, "vmax": vmax}
@@ -57,8 +66,13 @@ def report(
     verdict = judge(table, model_name)
     lines = list(first_few([f"warning: {warning}" for warning in table.warnings], "warnings"))
     lines += summary(table, verdict)
+    blocks, of_blocks = blocks_of(table, embeddings, cache, success_above, max_false_positives)
+    lines += of_blocks
+    metrics = (verdict or {}) | blocks
+    if metrics:
+        files["metrics.json"] = as_json(metrics)
     if not (has_groups(table.rows) or has_groups(table.columns)):
-        return Report(as_png(heatmap(shown, title, **scale)), files, verdict, lines)
+        return Report(as_png(heatmap(shown, title, **scale)), files, metrics or None, lines)
 
     groups = grouped(table)
     ordered = shown.take(columns=column_order(shown))
@@ -68,12 +82,28 @@ def report(
         groups = groups._replace(table=groups.table._replace(rows=shown.rows))
     groups = in_order_of_rows(groups)
     files["groups.png"] = as_png(group_bars(groups.table, groups.deviations, title))
-    if verdict:
-        files["metrics.json"] = as_json(verdict)
-        if np.any(verdict["confusion"]):
-            files["confusion.png"] = as_png(draw_confusion(verdict, groups.table.rows, title))
+    if verdict and np.any(verdict["confusion"]):
+        files["confusion.png"] = as_png(draw_confusion(verdict, groups.table.rows, title))
     picture = as_png(group_heatmap(groups, title, **scale))
-    return Report(picture, files, verdict, lines)
+    return Report(picture, files, metrics or None, lines)
+
+
+def blocks_of(
+    table: Table, embeddings, cache: Cache, above: float | None, limit: float
+) -> tuple[dict, list[str]]:
+    """The blocks of metrics.json besides the verdict, and their lines for the terminal."""
+    rated = ratings.rated(table)
+    found = {
+        ratings: rated and ratings.rank(rated),
+        success: rated and success.detect(rated, above, limit),
+        probe: None if embeddings is None else probe.probe(table, embeddings, cache),
+    }
+    blocks, lines = {}, []
+    for module, block in found.items():
+        if block:
+            blocks[module.__name__.rpartition(".")[2]] = block
+            lines += ["", *module.as_lines(block)]
+    return blocks, lines
 
 
 def group_heatmap(groups: Grouped, title: str, *, with_deviations: bool = True, **scale) -> Figure:
@@ -98,36 +128,44 @@ def draw_confusion(verdict: dict, order: list[Entry], title: str) -> Figure:
 
 
 def similarities_csv(table: Table) -> bytes:
-    """A row for each trajectory, with its groups, a column for each prompt, by their full names."""
+    """A row for each trajectory, with its groups and its rating, a column for each prompt, by their
+    full names."""
+    header, cells = of_rows(table.rows)
     return as_csv(
-        ["trajectory", "group", *(column.name for column in table.columns)],
-        ([row.name, groups_cell(row), *values] for row, values in zip(table.rows, table.values)),
+        [*header, *(column.name for column in table.columns)],
+        ([*row, *values] for row, values in zip(cells, table.values)),
     )
 
 
 def scores_csv(table: Table) -> bytes:
-    """A row for each trajectory: its groups, its score for each prompt group, the group that scores
+    """A row for each trajectory: its groups and rating, its score for each prompt group, the group that scores
     highest; with a label, whether that is right (1 or 0), with one label, its margin."""
     groups, _ = groups_of(table.columns)
     scores, right = group_scores(table), is_right(table.rows, groups)  # [N, G]
     answered, is_first = answers(scores, right), ranks_of_right(scores, right) == 1
     apart = margins(scores, right)
-    names = [group.name for group in groups]
+    names, (header, cells) = [group.name for group in groups], of_rows(table.rows)
     return as_csv(
-        ["trajectory", "group", *(f"score {name}" for name in names), "answer", "right", "margin"],
+        [*header, *(f"score {name}" for name in names), "answer", "right", "margin"],
         (
             [
-                *(row.name, groups_cell(row), *scores[i].tolist(), names[answered[i]]),
+                *(*row, *scores[i].tolist(), names[answered[i]]),
                 int(is_first[i]) if right[i].any() else "",
                 round(float(apart[i]), 12) if np.isfinite(apart[i]) else "",
             ]
-            for i, row in enumerate(table.rows)
+            for i, row in enumerate(cells)
         ),
     )
 
 
-def groups_cell(row: Entry) -> str:
-    return "; ".join(row.groups)
+def of_rows(rows: list[Entry]) -> tuple[list[str], list[list]]:
+    """The first columns of the tables of trajectories: their names, and the cells of each row. There
+    is a rating where any row has one."""
+    header, cells = ["trajectory", "group"], [[row.name, "; ".join(row.groups)] for row in rows]
+    if any(row.rating is not None for row in rows):
+        header.append("rating")
+        cells = [[*row, entry.rating] for row, entry in zip(cells, rows)]
+    return header, cells
 
 
 def groups_csv(groups: Grouped) -> bytes:

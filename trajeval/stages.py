@@ -136,7 +136,15 @@ def evaluate(inputs: Inputs, model, embedded: Embeddings, clock: Clock) -> tuple
     with clock.timed("report"):
         videos, table = compare(inputs, embedded)
         title = messages.title(args.experiment_id, model, table.label)
-        made = report(table, title, model.short_name, vmin=args.vmin, vmax=args.vmax)
+        made = report(
+            *(table, title, model.short_name),
+            embeddings=videos,
+            cache=model.cache,
+            success_above=args.success_above,
+            max_false_positives=args.max_false_positives,
+            vmin=args.vmin,
+            vmax=args.vmax,
+        )
     record = record_of(inputs, model, embedded, table, made.verdict, clock)
     names, words = [row.name for row in table.rows], [prompt.text for prompt in inputs.prompts]
     made.files["run.json"] = as_json(record)
@@ -157,7 +165,7 @@ def compare(inputs: Inputs, embedded: Embeddings) -> tuple["np.ndarray", "Table"
     args, answers = inputs.args, embedded.videos
     usable = [(t, a) for t, a in zip(inputs.trajectories, answers) if not isinstance(a, Exception)]
     videos = np.stack([found.embedding for _, found in usable])
-    rows = [Entry(trajectory.name, trajectory.groups) for trajectory, _ in usable]
+    rows = [Entry(one.name, one.groups, one.rating) for one, _ in usable]
     columns = [entry_of(prompt.text, prompt.group) for prompt in inputs.prompts]
     table = table_of(
         *(videos, embedded.texts, rows, columns),

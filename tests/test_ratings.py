@@ -1,0 +1,129 @@
+"""Do similarities rank trajectories as their ratings do?"""
+
+import json
+from itertools import combinations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from trajeval.ratings import FIGURES, Pairs, agreement, as_lines, rank, rated, share_of_pairs
+from trajeval.table import Entry, Table, entry_of
+
+SHORT = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3)), min_size=2, max_size=12)
+
+
+def arrays(pairs):
+    return tuple(np.array(values, float) for values in zip(*pairs))
+
+
+@given(SHORT)
+def test_the_figures_are_those_of_scipy(pairs):
+    scores, ratings = arrays(pairs)
+    found = agreement(scores, ratings)
+    different = [
+        np.sign((scores[i] - scores[j]) * (ratings[i] - ratings[j])) / 2 + 0.5
+        for i, j in combinations(range(len(pairs)), 2)
+        if ratings[i] != ratings[j]
+    ]
+    if not different:
+        assert found["why"] == "all ratings are equal" and not any(found[name] for name in FIGURES)
+        return
+    assert found["ranking_accuracy"]["value"] == pytest.approx(np.mean(different))
+    if len(set(scores)) == 1:
+        assert found["why"] == "all scores are equal"
+        assert found["kendall"] is None and found["spearman"] is None
+        return
+    assert found["kendall"]["value"] == pytest.approx(stats.kendalltau(scores, ratings)[0])
+    assert found["spearman"]["value"] == pytest.approx(stats.spearmanr(scores, ratings)[0])
+    assert found["why"] is None
+    for name, (least, most) in zip(FIGURES, ((-1, 1), (-1, 1), (0, 1))):
+        of = found[name]
+        assert least <= of["low"] <= of["value"] <= of["high"] <= most
+        assert of["high"] - of["low"] > 0.1 * (most - least)  # few trajectories settle nothing
+
+
+@given(SHORT, st.randoms())
+def test_the_order_of_trajectories_does_not_matter(pairs, random):
+    shuffled = list(pairs)
+    random.shuffle(shuffled)
+    found, other = agreement(*arrays(pairs)), agreement(*arrays(shuffled))
+    for name in FIGURES:
+        assert found[name] == (found[name] and pytest.approx(other[name], abs=1e-12))
+
+
+def test_intervals_do_not_collapse():
+    """Three takes in their order say little, thirty more."""
+    widths = []
+    for n in (2, 3, 5, 10, 30):
+        of = agreement(np.arange(n) / n, np.arange(float(n)))
+        assert all(of[name]["value"] == of[name]["high"] == 1 for name in FIGURES)
+        widths.append(1 - of["ranking_accuracy"]["low"])
+    assert widths[0] == widths[1] > 0.7 and widths == sorted(widths, reverse=True)
+    assert widths[-1] == pytest.approx(0.204, abs=1e-3)  # Wilson's interval of 15 of 15
+
+
+def test_two_ratings_of_which_one_is_rare():
+    """Twenty-nine failures do not make up for a single success."""
+    scores = np.arange(30.0)
+    of = agreement(scores, (scores == 29).astype(float))
+    assert of["ranking_accuracy"]["low"] == pytest.approx(0.207, abs=1e-3)  # of 1 of 1
+
+
+def test_the_jackknife_is_that_of_leaving_out_each():
+    rng = np.random.default_rng(0)
+    for ratings in (rng.normal(size=12), rng.integers(3, size=12).astype(float)):
+        scores = ratings + rng.normal(size=12)
+        without = [
+            stats.spearmanr(np.delete(scores, i), np.delete(ratings, i))[0] for i in range(12)
+        ]
+        variance = 11 / 12 * ((without - np.mean(without)) ** 2).sum() / 4
+        share = (stats.spearmanr(scores, ratings)[0] + 1) / 2
+        pairs = Pairs(scores, ratings)
+        expected = share_of_pairs(share, variance, pairs.disjoint)
+        assert pairs.spearman()["low"] == pytest.approx(2 * expected["low"] - 1)
+
+
+def noisy(rng, n, kind, error):
+    """Scores and ratings; error: how much of the ranking is wrong, and how."""
+    how, much = error
+    ratings, noise = rng.normal(size=(2, n))
+    scores = ratings
+    if how == "noise":
+        scores = np.sqrt(1 - much**2) * ratings + much * noise
+    elif how == "some at random":
+        scores = np.where(rng.random(n) < much, noise, ratings)
+    levels = {"numbers": ratings, "two": ratings > 0, "three": np.digitize(ratings, (-0.43, 0.43))}
+    return scores, levels[kind].astype(float)
+
+
+def coverage(n, kind, error, n_draws=400):
+    """How often the intervals have the true value, of groups that have several ratings."""
+    rng = np.random.default_rng(0)
+    true = agreement(*noisy(rng, 4000, kind, error))
+    hits = []
+    for _ in range(n_draws):
+        found = agreement(*noisy(rng, n, kind, error))
+        if found["why"] is None:
+            hits.append([found[f]["low"] <= true[f]["value"] <= found[f]["high"] for f in FIGURES])
+    return dict(zip(FIGURES, np.mean(hits, 0)))
+
+
+ERRORS = [
+    ("noise", 1),
+    ("noise", 0.8),
+    ("noise", 0.3),
+    ("some at random", 0.3),
+    ("some at random", 0.1),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n", (3, 5, 10, 30))
+@pytest.mark.parametrize("kind", ("numbers", "two", "three"))
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: f"{error[0]} {error[1]}")
+def test_coverage(n, kind, error):
+    found = coverage(n, kind, error)
+    assert min(found.values()) >= 0.93 - 2 * np.sqrt(0.93 * 0.07 / 400), found

@@ -1,0 +1,233 @@
+"""Do similarities rank trajectories as their ratings do? Pure functions of a table.
+
+A similarity that is to be a reward has to be higher for what is rated higher. Pairs of trajectories
+share trajectories, so they are not independent: among n of which the most frequent rating has m,
+there are only k = min(n // 2, n - m) pairs of different rating without a trajectory in common.
+Intervals are Wilson's for k independent pairs, which hold for any distribution (Hoeffding, 1963),
+and narrower, for more, as far as discordant pairs show the variance (jackknife). docs/metrics.md has
+how often they hold.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from trajeval.csv_lists import RATINGS
+from trajeval.intervals import mean_of, wilson
+from trajeval.robometer import figures
+from trajeval.table import Table, group_scores, groups_of, has_groups, is_right
+from trajeval.terminal import first_few, printable
+
+FIGURES = ("kendall", "spearman", "ranking_accuracy")
+WIDTH = 40  # of a name on the terminal
+BLOCK = 1 << 21  # pairs that are in memory at once
+
+
+class Rated(NamedTuple):
+    """The rated trajectories of a table. kind: "numbers" or "order". names: of the groups; scores,
+    ratings: of each group's trajectories, float64 [n], failure, suboptimal and success as 0, 1
+    and 2; scores are for the group's own prompts. by_label: whether the groups are behaviours; if
+    no trajectory has a label, they are the groups of prompts, each with all trajectories.
+    left_out: how many have a rating but no label, or no rating."""
+
+    kind: str
+    names: list[str]
+    scores: list[np.ndarray]
+    ratings: list[np.ndarray]
+    by_label: bool
+    left_out: dict[str, int]
+
+
+def rated(table: Table) -> Rated | None:
+    """None if no trajectory is rated. A trajectory of several labels counts for each. Raises
+    ValueError if some ratings are numbers and some words."""
+    given = [row.rating for row in table.rows]
+    has_rating = np.array([rating is not None for rating in given])
+    if not has_rating.any():
+        return None
+    words = {isinstance(rating, str) for rating in given if rating is not None}
+    if len(words) > 1:
+        raise ValueError("some ratings are numbers, others words")
+    kind = "order" if words == {True} else "numbers"
+    values = np.array([value_of(rating) for rating in given])
+    groups, _ = groups_of(table.columns)
+    scores, right = group_scores(table), np.ones((len(given), len(groups)), bool)  # [N, G]
+    labels = is_right(table.rows, groups) if has_groups(table.rows) else ~right
+    by_label = bool(labels.any())
+    if by_label:
+        right = labels
+    members = [np.flatnonzero(right[:, i] & has_rating) for i in range(len(groups))]
+    kept = [i for i, rows in enumerate(members) if len(rows)]
+    return Rated(
+        kind,
+        [groups[i].name for i in kept],
+        [scores[members[i], i] for i in kept],
+        [values[members[i]] for i in kept],
+        by_label,
+        {
+            "unrated": int((right.any(1) & ~has_rating).sum()),
+            "unlabelled": int((has_rating & ~right.any(1)).sum()),
+        },
+    )
+
+
+def value_of(rating: float | str | None) -> float:
+    if isinstance(rating, str):
+        return float(RATINGS.index(rating))
+    return np.nan if rating is None else float(rating)
+
+
+def rank(found: Rated) -> dict:
+    """The block `ratings` of metrics.json. `mean` is over the behaviours where a figure is defined;
+    it and `robometer` are empty without labels."""
+    groups = [
+        {"name": name, "count": len(scores), **agreement(scores, ratings)}
+        for name, scores, ratings in zip(found.names, found.scores, found.ratings)
+    ]
+    mean, others = dict.fromkeys(FIGURES), {}
+    if found.by_label:
+        mean = {
+            figure: mean_of([group[figure] for group in groups if group[figure]])
+            for figure in FIGURES
+        }
+        others = figures(found.kind, found.scores, found.ratings)
+    return {
+        "kind": found.kind,
+        "by_label": found.by_label,
+        **found.left_out,
+        "groups": groups,
+        "mean": mean,
+        "robometer": others,
+    }
+
+
+def agreement(scores: np.ndarray, ratings: np.ndarray) -> dict:
+    """How well scores rank trajectories by their ratings, both float64 [n], n of at least 1.
+
+    `kendall`: Kendall's tau-b, `spearman`: Spearman's correlation, both in [-1, 1];
+    `ranking_accuracy`: the share of the pairs of different rating in which the higher rating has
+    the higher score, equal scores counting half, in [0, 1]. Each with its `value` and its 95 %
+    interval, `low` to `high`, or None where it is undefined; `why` says why, or is None.
+    """
+    undefined = dict.fromkeys(FIGURES)
+    if len(scores) < 2:
+        return undefined | {"why": "one trajectory"}
+    if (ratings == ratings[0]).all():
+        return undefined | {"why": "all ratings are equal"}
+    pairs = Pairs(scores, ratings)
+    block = undefined | {"ranking_accuracy": pairs.ranking_accuracy(), "why": None}
+    if (scores == scores[0]).all():
+        return block | {"why": "all scores are equal"}
+    return block | {"kendall": pairs.kendall(), "spearman": pairs.spearman()}
+
+
+class Pairs:
+    """The pairs of n trajectories. With sign(i, j) of their scores and of their ratings, each
+    trajectory has the sums over the others that its figures, and the figures without it, need."""
+
+    def __init__(self, scores: np.ndarray, ratings: np.ndarray):
+        n = self.n = len(scores)
+        self.a, self.b = centred_ranks(scores), centred_ranks(ratings)
+        sums = np.empty((7, n))
+        step = max(1, BLOCK // n)
+        for start in range(0, n, step):
+            rows = slice(start, start + step)
+            s = np.sign(scores[rows, None] - scores)  # [rows, n]
+            r = np.sign(ratings[rows, None] - ratings)
+            sums[:, rows] = (
+                *(np.einsum("ij,ij->i", s, r), np.abs(s).sum(1), np.abs(r).sum(1)),
+                *(s @ self.a, s @ self.b, r @ self.a, r @ self.b),
+            )
+        self.agree, self.scored, self.different, self.sa, self.sb, self.ra, self.rb = sums
+        self.n_different = self.different.sum() / 2
+        most_frequent = np.unique(ratings, return_counts=True)[1].max()
+        self.disjoint = min(n // 2, n - most_frequent)
+
+    def ranking_accuracy(self) -> dict[str, float]:
+        right = (self.agree + self.different) / 2  # of each trajectory's pairs
+        accuracy = right.sum() / 2 / self.n_different
+        influence = (right - accuracy * self.different) / self.n_different
+        variance = (influence**2).sum() * self.n / (self.n - 1)
+        return share_of_pairs(float(accuracy), float(variance), self.disjoint)
+
+    def kendall(self) -> dict[str, float]:
+        sums = self.agree, self.scored, self.different  # twice the pairs' own
+        return self.correlation(
+            *(total.sum() / 2 for total in sums), *(total.sum() / 2 - total for total in sums)
+        )
+
+    def spearman(self) -> dict[str, float]:
+        """Pearson's correlation of the ranks. Removing a trajectory changes the centred rank of
+        every other by half a sign."""
+        a, b = self.a, self.b
+        return self.correlation(
+            *(a @ b, a @ a, b @ b),
+            a @ b - a * b + (self.sb + self.ra) / 2 + self.agree / 4,
+            a @ a - a**2 + self.sa + self.scored / 4,
+            b @ b - b**2 + self.rb + self.different / 4,
+        )
+
+    def correlation(self, product, square, other, products, squares, others) -> dict[str, float]:
+        """product / root(square * other), with the interval that follows from the same numbers
+        without each trajectory, [n]."""
+        value = product / np.sqrt(square * other)
+        known = (squares > 0.1) & (others > 0.1)  # multiples of 1/4 but for rounding
+        without = products[known] / np.sqrt(squares[known] * others[known])
+        spread = ((without - without.mean()) ** 2).sum() if len(without) else 0.0
+        variance = float(spread) * (self.n - 1) / self.n / 4
+        share = float(np.clip(value + 1, 0, 2)) / 2
+        found = share_of_pairs(share, variance, self.disjoint)
+        return {name: 2 * share - 1 for name, share in found.items()}
+
+
+def share_of_pairs(share: float, variance: float, disjoint: int) -> dict[str, float]:
+    """A share of pairs that have trajectories in common, with its interval. variance: estimated;
+    disjoint: how many pairs have none in common."""
+    if share in (0, 1):
+        return wilson(share, disjoint)
+    if disjoint == 1:  # half right: it could be anything
+        return {"value": share, "low": 0.0, "high": 1.0}
+    shown = 2 * disjoint * min(share, 1 - share)  # how many disjoint pairs show the variance
+    weight = shown / (shown + 1)
+    inverse = weight * variance / (share * (1 - share)) + (1 - weight) / disjoint
+    return wilson(share, max(disjoint, 1 / inverse))
+
+
+def centred_ranks(values: np.ndarray) -> np.ndarray:
+    """The mean ranks of values, less their mean. float64 [n]"""
+    ordered = np.sort(values)
+    below, up_to = (np.searchsorted(ordered, values, side) for side in ("left", "right"))
+    return (below + up_to - len(values)) / 2
+
+
+def as_lines(found: dict) -> list[str]:
+    """The block `ratings` for the terminal: a line for each group, below a header."""
+    groups = found["groups"]
+    names = [printable(group["name"], WIDTH) for group in groups]
+    width = max(len("ratings"), *map(len, names))
+    titles = ("Kendall's tau-b", "Spearman", "ranking accuracy")
+    lines = [f"{'ratings':{width}}  count" + "".join(f"  {title:21}" for title in titles)]
+    lines = [lines[0].rstrip()]
+    rows = []
+    for name, group in zip(names, groups):
+        why = f"  {group['why']}" if group["why"] else ""
+        rows.append(f"{name:{width}}  {group['count']:5}{cells(group)}{why}".rstrip())
+    if found["by_label"]:
+        lines += rows
+    else:
+        lines += first_few(rows, "groups of prompts; metrics.json has all")
+    if found["by_label"] and len(groups) > 1:
+        lines.append(f"{'mean':{width}}  {'':5}{cells(found['mean'])}".rstrip())
+    for count, what in ((found["unrated"], "rating"), (found["unlabelled"], "label")):
+        if count:
+            which = "trajectory has" if count == 1 else "trajectories have"
+            lines.append(f"{count} {which} no {what}: left out of the ratings")
+    return lines
+
+
+def cells(of: dict) -> str:
+    return "".join(f"  {between(of[figure]):21}" for figure in FIGURES)
+
+
+def between(of: dict | None) -> str:
+    return f"{of['value']:5.2f} ({of['low']:.2f} to {of['high']:.2f})" if of else "    -"
