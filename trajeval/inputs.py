@@ -123,19 +123,19 @@ def with_all_groups(
 
 
 def mixed_ratings(path: Path, trajectories: list[Trajectory]) -> list[str]:
-    """What is wrong if some ratings are numbers and others words."""
-    lines = {
-        kind: {one.line: one.rating for one in trajectories if isinstance(one.rating, kind)}
-        for kind in (float, str)
-    }
-    if not all(lines.values()):
+    """What is wrong if some ratings are numbers and others words: the lines of the rarer kind."""
+    kinds: dict[type, dict[int, float | str]] = {}
+    for one in trajectories:
+        if one.rating is not None:
+            kinds.setdefault(type(one.rating), {})[one.line] = one.rating
+    if len(kinds) < 2:
         return []
-    numbers, words = sorted(lines.values(), key=len, reverse=True)
-    line, rating = next(iter(numbers.items()))
+    frequent, rare = sorted(kinds.values(), key=len, reverse=True)
+    first, usual = next(iter(frequent.items()))
     return [
-        f"{path}:{other}: column rating: is {odd}, but {rating} in line {line}: use numbers or "
+        f"{path}:{line}: column rating: is {rating}, but {usual} in line {first}: use numbers or "
         "words, not both"
-        for other, odd in words.items()
+        for line, rating in rare.items()
     ]
 
 

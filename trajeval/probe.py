@@ -11,7 +11,7 @@ from collections import Counter
 import numpy as np
 
 from trajeval.cache import NO_CACHE, Cache
-from trajeval.intervals import paired_difference, wilson
+from trajeval.intervals import as_interval, correlation_of, difference_limits, share_limits
 from trajeval.metrics import has_one, ranks_of_right
 from trajeval.sources import split_part
 from trajeval.table import (
@@ -53,7 +53,11 @@ def probe(table: Table, embeddings: np.ndarray, cache: Cache = NO_CACHE) -> dict
     block = {"trajectories": len(rows), "behaviours": int(kept.sum())}
     if kept.sum() < 2:
         nothing = dict.fromkeys(("kind", "accuracy", "prompts", "difference"))
-        return block | nothing | {"meaning": "no probe: it takes two behaviours of two recordings"}
+        return (
+            block
+            | nothing
+            | {"meaning": "no probe: it takes two behaviours of two recordings or more each"}
+        )
     right, unit = right[np.ix_(rows, kept)], unit_length(embeddings[rows])
     recordings = np.unique(recordings[rows], return_inverse=True)[1]
     kind = "nearest centroid"
@@ -125,9 +129,9 @@ def kept_answers(unit, labels, recordings, cache: Cache) -> np.ndarray:
         "strength": STRENGTH,
         "scikit-learn": version("scikit-learn"),
     }
-    if known := cache.get("probes", key, {"right": np.ndarray}):
-        if known["right"].shape == labels.shape:
-            return known["right"] == 1
+    known = cache.get("probes", key, {"right": np.ndarray})
+    if known and known["right"].shape == labels.shape:
+        return known["right"] == 1
     found = regression_answers(unit, labels, folds)
     cache.put("probes", key, {"right": found.astype(np.float32)})
     return found
@@ -160,32 +164,35 @@ def regression_answers(unit, labels, folds) -> np.ndarray:
 def comparison(by_probe: np.ndarray, by_prompts: np.ndarray) -> dict:
     """Two bool [N]: which trajectories are right."""
     n = len(by_probe)
-    both, neither = (by_probe & by_prompts).sum(), (~by_probe & ~by_prompts).sum()
-    first, second = (by_prompts & ~by_probe).sum(), (by_probe & ~by_prompts).sum()
-    block = {
-        "accuracy": wilson(by_probe.mean(), n),
-        "prompts": wilson(by_prompts.mean(), n),
-        "difference": paired_difference(*map(int, (both, first, second, neither))),
+    accuracy, prompts = (
+        as_interval(right.mean(), share_limits(right.mean(), n)) for right in (by_probe, by_prompts)
+    )
+    limits = difference_limits(prompts, accuracy, correlation_of(by_prompts, by_probe))
+    difference = as_interval(accuracy["value"] - prompts["value"], limits)
+    return {
+        "accuracy": accuracy,
+        "prompts": prompts,
+        "difference": difference,
+        "meaning": meaning(accuracy, prompts, difference, n),
     }
-    return block | {"meaning": meaning(**block, n=n)}
 
 
 def meaning(accuracy: dict, prompts: dict, difference: dict, n: int) -> str:
     """In words, as far as the intervals carry them. What the words lose is the difference, what the
     eyes lose is what the probe lacks of 1."""
     text = f"the prompts get {prompts['value']:.2f}, the embeddings "
-    if difference["low"] > 1 - accuracy["low"]:
-        return f"{text}could give {accuracy['value']:.2f}: the words are wrong, not the eyes"
-    if 1 - accuracy["high"] > max(difference["high"], 0):
-        return f"{text}give no more than {accuracy['value']:.2f}: the eyes are wrong, not the words"
-    text += f"could give {accuracy['value']:.2f}: "
-    if difference["low"] > 0:
-        return f"{text}better words would help"
-    if prompts["low"] > FINE:
-        return f"{text}the words say what the eyes see"
+    could = f"{text}could give {accuracy['value']:.2f}"
     if difference["high"] < 0:
-        return f"{text}the words tell more than a probe learns from {n} trajectories"
-    return f"{text}whether words or eyes are wrong cannot be told from {n} trajectories"
+        return f"{could}: the words tell more than a probe learns from {n} trajectories"
+    if difference["low"] > 1 - accuracy["low"]:
+        return f"{could}: the words are wrong, not the eyes"
+    if difference["high"] < 1 - accuracy["high"]:
+        return f"{text}give no more than {accuracy['value']:.2f}: the eyes are wrong, not the words"
+    if difference["low"] > 0:
+        return f"{could}: better words would help"
+    if prompts["low"] > FINE:
+        return f"{could}: the words say what the eyes see"
+    return f"{could}: which of the two falls short cannot be told from {n} trajectories"
 
 
 def as_lines(found: dict) -> list[str]:

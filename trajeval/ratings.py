@@ -3,17 +3,17 @@
 A similarity that is to be a reward has to be higher for what is rated higher. Pairs of trajectories
 share trajectories, so they are not independent: among n of which the most frequent rating has m,
 there are only k = min(n // 2, n - m) pairs of different rating without a trajectory in common.
-Intervals are Wilson's for k independent pairs, which hold for any distribution (Hoeffding, 1963),
-and narrower, for more, as far as discordant pairs show the variance (jackknife). docs/metrics.md has
+Intervals are Wilson's for k independent pairs, whose mean varies no less, whatever the distribution
+(Hoeffding, 1963), and narrower as far as discordant pairs show the variance (jackknife). A test has
 how often they hold.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from trajeval.csv_lists import RATINGS
-from trajeval.intervals import mean_of, wilson
+from trajeval.intervals import as_interval, share_limits
 from trajeval.robometer import figures
 from trajeval.table import Table, group_scores, groups_of, has_groups, is_right
 from trajeval.terminal import first_few, printable
@@ -80,7 +80,7 @@ def value_of(rating: float | str | None) -> float:
 def rank(found: Rated) -> dict:
     """The block `ratings` of metrics.json. `mean` is over the behaviours where a figure is defined;
     it and `robometer` are empty without labels."""
-    groups = [
+    groups: list[dict[str, Any]] = [
         {"name": name, "count": len(scores), **agreement(scores, ratings)}
         for name, scores, ratings in zip(found.names, found.scores, found.ratings)
     ]
@@ -101,7 +101,7 @@ def rank(found: Rated) -> dict:
     }
 
 
-def agreement(scores: np.ndarray, ratings: np.ndarray) -> dict:
+def agreement(scores: np.ndarray, ratings: np.ndarray) -> dict[str, Any]:
     """How well scores rank trajectories by their ratings, both float64 [n], n of at least 1.
 
     `kendall`: Kendall's tau-b, `spearman`: Spearman's correlation, both in [-1, 1];
@@ -184,13 +184,24 @@ def share_of_pairs(share: float, variance: float, disjoint: int) -> dict[str, fl
     """A share of pairs that have trajectories in common, with its interval. variance: estimated;
     disjoint: how many pairs have none in common."""
     if share in (0, 1):
-        return wilson(share, disjoint)
+        return as_interval(share, share_limits(share, disjoint))
     if disjoint == 1:  # half right: it could be anything
-        return {"value": share, "low": 0.0, "high": 1.0}
+        return as_interval(share, (0, 1))
     shown = 2 * disjoint * min(share, 1 - share)  # how many disjoint pairs show the variance
     weight = shown / (shown + 1)
     inverse = weight * variance / (share * (1 - share)) + (1 - weight) / disjoint
-    return wilson(share, max(disjoint, 1 / inverse))
+    return as_interval(share, share_limits(share, max(disjoint, 1 / inverse)))
+
+
+def mean_of(found: list[dict]) -> dict[str, float] | None:
+    """The mean of independent values, each with an interval; None of none. Each side of its
+    interval is the root of the sum of squares of theirs (Zou and Donner, 2008)."""
+    if not found:
+        return None
+    value, low, high = (np.array([one[name] for one in found]) for name in ("value", "low", "high"))
+    mean = value.mean()
+    down, up = (np.sqrt((side**2).sum()) / len(found) for side in (value - low, high - value))
+    return as_interval(mean, (mean - down, mean + up))
 
 
 def centred_ranks(values: np.ndarray) -> np.ndarray:

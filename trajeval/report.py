@@ -30,8 +30,8 @@ from trajeval.verdict import judge, summary
 
 class Report(NamedTuple):
     """picture: the main picture, a PNG file. files: the other files of the run by name. verdict:
-    the content of metrics.json, None without labels and ratings. lines: what to show on the terminal: warnings
-    of the values, the verdict or why there is none; may be empty."""
+    the content of metrics.json, None without labels and ratings. lines: what to show on the
+    terminal: warnings of the values, the verdict or why there is none; may be empty."""
 
     picture: bytes
     files: dict[str, bytes]
@@ -53,10 +53,10 @@ def report(
 ) -> Report:
     """Everything that is drawn and computed of a table of similarities.
 
-    model_name: for the verdict's sentence. embeddings: of the rows, [N, D], None of a model that has
-    none. cache: keeps what is slow to compute. success_above, max_false_positives: as
-    success.detect takes them. vmin, vmax: the ends of the heatmaps' colour scale,
-    by default the lowest and the highest value of each.
+    model_name: for the verdict's sentence. embeddings: of the rows, [N, D], None of a model that
+    has none. cache: keeps what is slow to compute. success_above, max_false_positives: as
+    success.detect takes them. vmin, vmax: the ends of the heatmaps' colour scale, by default the
+    lowest and the highest value of each.
     """
     scale: dict[str, Any] = {"vmin": vmin, "vmax": vmax}
     shown = with_short_names(table)
@@ -138,8 +138,8 @@ def similarities_csv(table: Table) -> bytes:
 
 
 def scores_csv(table: Table) -> bytes:
-    """A row for each trajectory: its groups and rating, its score for each prompt group, the group that scores
-    highest; with a label, whether that is right (1 or 0), with one label, its margin."""
+    """A row for each trajectory: its groups and rating, its score for each prompt group, the group
+    that scores highest; with a label, whether it is right (1 or 0), with one label, its margin."""
     groups, _ = groups_of(table.columns)
     scores, right = group_scores(table), is_right(table.rows, groups)  # [N, G]
     answered, is_first = answers(scores, right), ranks_of_right(scores, right) == 1
@@ -159,8 +159,8 @@ def scores_csv(table: Table) -> bytes:
 
 
 def of_rows(rows: list[Entry]) -> tuple[list[str], list[list]]:
-    """The first columns of the tables of trajectories: their names, and the cells of each row. There
-    is a rating where any row has one."""
+    """The first columns of the tables of trajectories: their names, and the cells of each row. With
+    a rating where any row has one."""
     header, cells = ["trajectory", "group"], [[row.name, "; ".join(row.groups)] for row in rows]
     if any(row.rating is not None for row in rows):
         header.append("rating")

@@ -21,7 +21,7 @@ def figures(kind: str, scores: Sequence[np.ndarray], ratings: Sequence[np.ndarra
     found: dict[str, float | None] = {"preference_accuracy": preference_accuracy(tasks)}
     if kind == "order":
         return by_quality(tasks) | found
-    if all(0 <= rating.min() and rating.max() <= 1 for rating in ratings):
+    if all(rating.min() >= 0 and rating.max() <= 1 for rating in ratings):
         found = by_partial_success(tasks) | found
     for name, correlation in CORRELATIONS.items():
         values = [correlation(rating, score) for score, rating in tasks]

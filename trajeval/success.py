@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from trajeval.intervals import wilson
+from trajeval.intervals import as_interval, share_limits
 from trajeval.ratings import WIDTH, Rated, agreement, between
 from trajeval.terminal import first_few, plural, printable
 
@@ -35,7 +35,7 @@ def detect(found: Rated, above: float | None, limit: float) -> dict | None:
         for name, scores, ratings in zip(found.names, found.scores, found.ratings)
     ]
     block = {"above": shown, "max_false_positives": limit, "groups": groups}
-    return block | {"sentence": sentence(groups, limit)}
+    return block | {"sentence": sentence(groups)}
 
 
 def detection(scores: np.ndarray, is_success: np.ndarray, limit: float) -> dict:
@@ -57,22 +57,28 @@ def detection(scores: np.ndarray, is_success: np.ndarray, limit: float) -> dict:
     n_found = int((right > threshold).sum())
     block |= {
         # As many independent trials as there are pairs without a trajectory in common.
-        "auprc": wilson(average_precision(scores, is_success), min(len(right), len(wrong))),
+        "auprc": of_trials(average_precision(scores, is_success), min(len(right), len(wrong))),
         "chance": len(right) / len(scores),
         "auc": agreement(scores, is_success.astype(float))["ranking_accuracy"],
         "threshold": float(threshold),
         "found": [n_found, len(right)],
-        "found_rate": wilson(n_found / len(right), len(right)),
+        "found_rate": of_trials(n_found / len(right), len(right)),
     }
+    whys = ["one success"] if len(right) == 1 else []
     if len(wrong) == 1:
-        return block | {"why": "one failure, so none can be held out"}
-    n_false = false_positives(wrong, limit)
-    false_rate = wilson(n_false / len(wrong), len(wrong))
-    needed = failures_needed(limit)
-    why = None
+        return block | {"why": "; ".join([*whys, "one failure, so none can be held out"])}
+    n_false, needed = false_positives(wrong, limit), failures_needed(limit)
     if len(wrong) < needed:
-        why = f"a rate of {limit:g} takes {plural(needed, 'failure')} or more"
-    return block | {"false": [n_false, len(wrong)], "false_rate": false_rate, "why": why}
+        whys.append(f"a rate of {limit:g} takes {plural(needed, 'failure')} or more")
+    return block | {
+        "false": [n_false, len(wrong)],
+        "false_rate": of_trials(n_false / len(wrong), len(wrong)),
+        "why": "; ".join(whys) or None,
+    }
+
+
+def of_trials(share: float, n: int) -> dict[str, float]:
+    return as_interval(share, share_limits(share, n))
 
 
 def allowed(n: int, limit: float) -> int:
@@ -109,7 +115,7 @@ def average_precision(scores: np.ndarray, right: np.ndarray) -> float:
     return float((n_right / n_above).mean())
 
 
-def sentence(groups: list[dict], limit: float) -> str:
+def sentence(groups: list[dict]) -> str:
     judged = [group for group in groups if group["threshold"] is not None]
     if not judged:
         whys = " and ".join(dict.fromkeys(group["why"] for group in groups))
@@ -121,10 +127,10 @@ def sentence(groups: list[dict], limit: float) -> str:
         text = f"threshold {judged[0]['threshold']:.4g}: finds"
     else:
         text = f"{len(judged)} thresholds: find"
-    text += f" {n_found} of {plural(n_right, 'success')}".replace("successs", "successes")
+    text += f" {n_found} of {n_right} success{'' if n_right == 1 else 'es'}"
     if n_wrong:
         text += f", {n_false} of {plural(n_wrong, 'failure')} (held out)"
-    return f"{text}, at a false-positive rate of {limit:g}"
+    return text
 
 
 def as_lines(found: dict) -> list[str]:
