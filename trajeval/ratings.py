@@ -122,26 +122,21 @@ def agreement(scores: np.ndarray, ratings: np.ndarray) -> dict[str, Any]:
 
 
 class Pairs:
-    """The pairs of n trajectories. With sign(i, j) of their scores and of their ratings, each
-    trajectory has the sums over the others that its figures, and the figures without it, need."""
+    """The pairs of n trajectories, each seen from both sides: of the sums over all others that the
+    figures, and the figures without one trajectory, need."""
 
     def __init__(self, scores: np.ndarray, ratings: np.ndarray):
         n = self.n = len(scores)
-        self.a, self.b = centred_ranks(scores), centred_ranks(ratings)
-        sums = np.empty((7, n))
+        self.scores, self.ratings = Ranks(scores), Ranks(ratings)
+        self.scored, self.different = n - self.scores.n_equal, n - self.ratings.n_equal
+        self.agree = np.empty(n)  # concordant less discordant
         step = max(1, BLOCK // n)
         for start in range(0, n, step):
             rows = slice(start, start + step)
-            s = np.sign(scores[rows, None] - scores)  # [rows, n]
-            r = np.sign(ratings[rows, None] - ratings)
-            sums[:, rows] = (
-                *(np.einsum("ij,ij->i", s, r), np.abs(s).sum(1), np.abs(r).sum(1)),
-                *(s @ self.a, s @ self.b, r @ self.a, r @ self.b),
-            )
-        self.agree, self.scored, self.different, self.sa, self.sb, self.ra, self.rb = sums
+            signs = signs_of(scores[rows], scores) * signs_of(ratings[rows], ratings)
+            self.agree[rows] = signs.sum(1, dtype=np.int64)
         self.n_different = self.different.sum() / 2
-        most_frequent = np.unique(ratings, return_counts=True)[1].max()
-        self.disjoint = min(n // 2, n - most_frequent)
+        self.disjoint = int(min(n // 2, n - self.ratings.n_equal.max()))
 
     def ranking_accuracy(self) -> dict[str, float]:
         right = (self.agree + self.different) / 2  # of each trajectory's pairs
@@ -159,12 +154,13 @@ class Pairs:
     def spearman(self) -> dict[str, float]:
         """Pearson's correlation of the ranks. Removing a trajectory changes the centred rank of
         every other by half a sign."""
-        a, b = self.a, self.b
+        s, r = self.scores, self.ratings
+        a, b = s.centred, r.centred
         return self.correlation(
             *(a @ b, a @ a, b @ b),
-            a @ b - a * b + (self.sb + self.ra) / 2 + self.agree / 4,
-            a @ a - a**2 + self.sa + self.scored / 4,
-            b @ b - b**2 + self.rb + self.different / 4,
+            a @ b - a * b + (s.signed_sums(b) + r.signed_sums(a)) / 2 + self.agree / 4,
+            a @ a - a**2 + s.signed_sums(a) + self.scored / 4,
+            b @ b - b**2 + r.signed_sums(b) + self.different / 4,
         )
 
     def correlation(self, product, square, other, products, squares, others) -> dict[str, float]:
@@ -204,11 +200,28 @@ def mean_of(found: list[dict]) -> dict[str, float] | None:
     return as_interval(mean, (mean - down, mean + up))
 
 
-def centred_ranks(values: np.ndarray) -> np.ndarray:
-    """The mean ranks of values, less their mean. float64 [n]"""
-    ordered = np.sort(values)
-    below, up_to = (np.searchsorted(ordered, values, side) for side in ("left", "right"))
-    return (below + up_to - len(values)) / 2
+class Ranks:
+    """The order of n values. n_equal: how many equal each, itself among them; centred: the mean
+    ranks, less their mean. Both [n]."""
+
+    def __init__(self, values: np.ndarray):
+        self.order = np.argsort(values, kind="stable")
+        ordered = values[self.order]
+        self.below = np.searchsorted(ordered, values, "left")
+        self.up_to = np.searchsorted(ordered, values, "right")
+        self.n_equal = self.up_to - self.below
+        self.centred = (self.below + self.up_to - len(values)) / 2
+
+    def signed_sums(self, others: np.ndarray) -> np.ndarray:
+        """For each value the sum of others [n] where values are lower, less where higher."""
+        sums = np.concatenate([[0], np.cumsum(others[self.order])])
+        return sums[self.below] + sums[self.up_to] - sums[-1]
+
+
+def signs_of(values: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """The sign of values less others. int8 [V, O]"""
+    above, below = values[:, None] > others, values[:, None] < others
+    return above.view(np.int8) - below.view(np.int8)
 
 
 def as_lines(found: dict) -> list[str]:

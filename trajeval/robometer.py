@@ -7,7 +7,7 @@ figures to go by. Scores and ratings are float64 [n], one pair of arrays for eac
 """
 
 from collections.abc import Sequence
-from itertools import combinations
+from itertools import combinations, product
 
 import numpy as np
 
@@ -160,13 +160,16 @@ def correlations_over_tuples(scores: np.ndarray, ratings: np.ndarray) -> dict[st
         n_defined = np.abs(sign).sum()
         return {"kendall": taus[0], "spearman": sign.sum() / n_defined if n_defined else 0.0}
     total = n_defined = 0.0
-    for a in (-1, 0, 1):
-        for c in (-1, 0, 1):
-            counts = (signs[0] == a).astype(float) @ (signs[2] == c)  # [first, third]
-            for b in (-1, 0, 1):
-                ranks = np.array([-(a + b), a - c, b + c]) / 2  # less their mean
-                if ranks.any():
-                    n = counts[signs[1] == b].sum()
-                    total += n * (ranks[2] - ranks[0]) / np.sqrt(2 * ranks @ ranks)
-                    n_defined += n
+    for a, c in product((-1, 0, 1), repeat=2):
+        first, third = signs[0] == a, signs[2] == c  # [first, second], [second, third]
+        if a * c < 0:  # b is any
+            counts = first.astype(float) @ third
+            by_b = {b: counts[signs[1] == b].sum() for b in (-1, 0, 1)}
+        else:
+            by_b = {a or c: float(first.sum(0) @ third.sum(1))}
+        for b, n in by_b.items():
+            ranks = np.array([-(a + b), a - c, b + c]) / 2  # less their mean
+            if ranks.any():
+                total += n * (ranks[2] - ranks[0]) / np.sqrt(2 * ranks @ ranks)
+                n_defined += n
     return {"kendall": np.mean(taus), "spearman": total / n_defined if n_defined else 0.0}
