@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from trajeval.ratings import FIGURES, Pairs, agreement, as_lines, rank, rated, share_of_pairs
+from trajeval.ratings import FIGURES, Pairs, Rated, agreement, as_lines, rank, rated
 from trajeval.table import Entry, Table, entry_of
 
 SHORT = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3)), min_size=2, max_size=12)
@@ -76,15 +76,15 @@ def test_two_ratings_of_which_one_is_rare():
 def test_the_jackknife_is_that_of_leaving_out_each():
     rng = np.random.default_rng(0)
     for ratings in (rng.normal(size=12), rng.integers(3, size=12).astype(float)):
-        scores = ratings + rng.normal(size=12)
-        without = [
-            stats.spearmanr(np.delete(scores, i), np.delete(ratings, i))[0] for i in range(12)
-        ]
-        variance = 11 / 12 * ((without - np.mean(without)) ** 2).sum() / 4
-        share = (stats.spearmanr(scores, ratings)[0] + 1) / 2
+        scores = np.round(ratings + rng.normal(size=12), 1)
         pairs = Pairs(scores, ratings)
-        expected = share_of_pairs(share, variance, pairs.disjoint)
-        assert pairs.spearman()["low"] == pytest.approx(2 * expected["low"] - 1)
+        for found, of in (
+            (pairs.spearman(), stats.spearmanr),
+            (pairs.kendall(), stats.kendalltau),
+        ):
+            without = [of(np.delete(scores, i), np.delete(ratings, i))[0] for i in range(12)]
+            variance = 11 / 12 * ((without - np.mean(without)) ** 2).sum()
+            assert found.variance == pytest.approx(variance / 4)
 
 
 def noisy(rng, n, kind, error):
@@ -112,6 +112,12 @@ def coverage(n, kind, error, n_draws=400):
     return dict(zip(FIGURES, np.mean(hits, 0)))
 
 
+def grouped(groups):
+    """As table.rated gives them; groups: (scores, ratings)."""
+    names, nobody = [str(i) for i in range(len(groups))], {"unrated": 0, "unlabelled": 0}
+    return Rated("numbers", names, *map(list, zip(*groups)), True, nobody)
+
+
 ERRORS = [
     ("noise", 1),
     ("noise", 0.8),
@@ -128,6 +134,23 @@ ERRORS = [
 def test_coverage(n, kind, error):
     found = coverage(n, kind, error)
     assert min(found.values()) >= 0.93 - 2 * np.sqrt(0.93 * 0.07 / 400), found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n", (3, 5, 10))
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: f"{error[0]} {error[1]}")
+def test_coverage_of_the_mean(n, error):
+    """Of eight behaviours, whose true value is the mean over many: of few trajectories Spearman's
+    correlation is lower on average than of many."""
+    rng = np.random.default_rng(0)
+    found = [
+        rank(grouped([noisy(rng, n, "numbers", error) for _ in range(8)]))["mean"]
+        for _ in range(300)
+    ]
+    for figure in FIGURES:
+        true = np.mean([of[figure]["value"] for of in found])
+        hits = [of[figure]["low"] <= true <= of[figure]["high"] for of in found]
+        assert np.mean(hits) >= 0.93 - 2 * np.sqrt(0.93 * 0.07 / 300), figure
 
 
 def table(scores, groups, ratings, names=("open", "close")):
@@ -148,7 +171,7 @@ def test_each_behaviour_by_the_scores_of_its_own_prompts():
     assert of_close["count"] == 2 and of_close["kendall"]["value"] == -1
     assert (found["unrated"], found["unlabelled"]) == (1, 1)
     mean = found["mean"]["kendall"]
-    assert mean["value"] == 0 and mean["low"] < -0.7 and mean["high"] > 0.7
+    assert mean["value"] == 0 and mean["low"] < -0.6 and mean["high"] > 0.6
     assert found["robometer"]["kendall"] == 0
     json.dumps(found, allow_nan=False)
     lines = as_lines(found)

@@ -77,26 +77,36 @@ def value_of(rating: float | str | None) -> float:
     return np.nan if rating is None else float(rating)
 
 
+class Estimate(NamedTuple):
+    """A share of pairs, 0 to 1, its variance as the jackknife gives it, and how many pairs it is of
+    that have no trajectory in common. A correlation r is the share (r + 1) / 2."""
+
+    share: float
+    variance: float
+    disjoint: float
+
+
 def rank(found: Rated) -> dict:
     """The block `ratings` of metrics.json. `mean` is over the behaviours where a figure is defined;
     it and `robometer` are empty without labels."""
-    groups: list[dict[str, Any]] = [
-        {"name": name, "count": len(scores), **agreement(scores, ratings)}
-        for name, scores, ratings in zip(found.names, found.scores, found.ratings)
+    estimated = [estimates(*of) for of in zip(found.scores, found.ratings)]
+    groups = [
+        {"name": name, "count": len(scores), **with_intervals(alone(of)), "why": why}
+        for name, scores, (of, why) in zip(found.names, found.scores, estimated)
     ]
-    mean, others = dict.fromkeys(FIGURES), {}
+    all_of, others = {}, {}
     if found.by_label:
-        mean = {
-            figure: mean_of([group[figure] for group in groups if group[figure]])
-            for figure in FIGURES
+        defined = {
+            figure: [of[figure] for of, _ in estimated if figure in of] for figure in FIGURES
         }
+        all_of = {figure: values for figure, values in defined.items() if values}
         others = figures(found.kind, found.scores, found.ratings)
     return {
         "kind": found.kind,
         "by_label": found.by_label,
         **found.left_out,
         "groups": groups,
-        "mean": mean,
+        "mean": with_intervals(all_of),
         "robometer": others,
     }
 
@@ -109,16 +119,51 @@ def agreement(scores: np.ndarray, ratings: np.ndarray) -> dict[str, Any]:
     the higher score, equal scores counting half, in [0, 1]. Each with its `value` and its 95 %
     interval, `low` to `high`, or None where it is undefined; `why` says why, or is None.
     """
-    undefined = dict.fromkeys(FIGURES)
+    found, why = estimates(scores, ratings)
+    return with_intervals(alone(found)) | {"why": why}
+
+
+def alone(found: dict[str, Estimate]) -> dict[str, list[Estimate]]:
+    return {figure: [estimate] for figure, estimate in found.items()}
+
+
+def estimates(scores, ratings) -> tuple[dict[str, Estimate], str | None]:
+    """The figures that are defined, and why others are not."""
     if len(scores) < 2:
-        return undefined | {"why": "one trajectory"}
+        return {}, "one trajectory"
     if (ratings == ratings[0]).all():
-        return undefined | {"why": "all ratings are equal"}
+        return {}, "all ratings are equal"
     pairs = Pairs(scores, ratings)
-    block = undefined | {"ranking_accuracy": pairs.ranking_accuracy(), "why": None}
+    found = {"ranking_accuracy": pairs.ranking_accuracy()}
     if (scores == scores[0]).all():
-        return block | {"why": "all scores are equal"}
-    return block | {"kendall": pairs.kendall(), "spearman": pairs.spearman()}
+        return found, "all scores are equal"
+    return found | {"kendall": pairs.kendall(), "spearman": pairs.spearman()}, None
+
+
+def with_intervals(found: dict[str, list[Estimate]]) -> dict[str, dict | None]:
+    """The mean of each of FIGURES as metrics.json has it, None of none."""
+    block: dict[str, dict | None] = dict.fromkeys(FIGURES)
+    for figure, estimated in found.items():
+        of = interval(estimated)
+        if figure != "ranking_accuracy":
+            of = {name: 2 * share - 1 for name, share in of.items()}
+        block[figure] = of
+    return block
+
+
+def interval(found: list[Estimate]) -> dict[str, float]:
+    """The mean of shares of different trajectories, with its 95 % interval."""
+    shares, variances, disjoint = (np.array(values) for values in zip(*found))
+    share, n_disjoint = shares.mean(), len(found) ** 2 / (1 / disjoint).sum()
+    largest = share * (1 - share) / disjoint  # the variance of as many independent pairs
+    if share in (0, 1):
+        return as_interval(share, share_limits(share, n_disjoint))
+    if n_disjoint <= 1:  # half right: it could be anything
+        return as_interval(share, (0, 1))
+    shown = 2 * disjoint * np.minimum(shares, 1 - shares)  # the pairs that show the variance
+    variance = (variances * shown + largest) / (shown + 1)
+    count = share * (1 - share) / (variance.sum() / len(found) ** 2)
+    return as_interval(share, share_limits(share, max(n_disjoint, count)))
 
 
 class Pairs:
@@ -138,20 +183,20 @@ class Pairs:
         self.n_different = self.different.sum() / 2
         self.disjoint = int(min(n // 2, n - self.ratings.n_equal.max()))
 
-    def ranking_accuracy(self) -> dict[str, float]:
+    def ranking_accuracy(self) -> Estimate:
         right = (self.agree + self.different) / 2  # of each trajectory's pairs
         accuracy = right.sum() / 2 / self.n_different
         influence = (right - accuracy * self.different) / self.n_different
         variance = (influence**2).sum() * self.n / (self.n - 1)
-        return share_of_pairs(float(accuracy), float(variance), self.disjoint)
+        return Estimate(float(accuracy), float(variance), self.disjoint)
 
-    def kendall(self) -> dict[str, float]:
+    def kendall(self) -> Estimate:
         sums = self.agree, self.scored, self.different  # twice the pairs' own
         return self.correlation(
             *(total.sum() / 2 for total in sums), *(total.sum() / 2 - total for total in sums)
         )
 
-    def spearman(self) -> dict[str, float]:
+    def spearman(self) -> Estimate:
         """Pearson's correlation of the ranks. Removing a trajectory changes the centred rank of
         every other by half a sign."""
         s, r = self.scores, self.ratings
@@ -163,41 +208,14 @@ class Pairs:
             b @ b - b**2 + r.signed_sums(b) + self.different / 4,
         )
 
-    def correlation(self, product, square, other, products, squares, others) -> dict[str, float]:
-        """product / root(square * other), with the interval that follows from the same numbers
-        without each trajectory, [n]."""
+    def correlation(self, product, square, other, products, squares, others) -> Estimate:
+        """product / root(square * other), of the same numbers without each trajectory, [n]."""
         value = product / np.sqrt(square * other)
         known = (squares > 0.1) & (others > 0.1)  # multiples of 1/4 but for rounding
         without = products[known] / np.sqrt(squares[known] * others[known])
         spread = ((without - without.mean()) ** 2).sum() if len(without) else 0.0
         variance = float(spread) * (self.n - 1) / self.n / 4
-        share = float(np.clip(value + 1, 0, 2)) / 2
-        found = share_of_pairs(share, variance, self.disjoint)
-        return {name: 2 * share - 1 for name, share in found.items()}
-
-
-def share_of_pairs(share: float, variance: float, disjoint: int) -> dict[str, float]:
-    """A share of pairs that have trajectories in common, with its interval. variance: estimated;
-    disjoint: how many pairs have none in common."""
-    if share in (0, 1):
-        return as_interval(share, share_limits(share, disjoint))
-    if disjoint == 1:  # half right: it could be anything
-        return as_interval(share, (0, 1))
-    shown = 2 * disjoint * min(share, 1 - share)  # how many disjoint pairs show the variance
-    weight = shown / (shown + 1)
-    inverse = weight * variance / (share * (1 - share)) + (1 - weight) / disjoint
-    return as_interval(share, share_limits(share, max(disjoint, 1 / inverse)))
-
-
-def mean_of(found: list[dict]) -> dict[str, float] | None:
-    """The mean of independent values, each with an interval; None of none. Each side of its
-    interval is the root of the sum of squares of theirs (Zou and Donner, 2008)."""
-    if not found:
-        return None
-    value, low, high = (np.array([one[name] for one in found]) for name in ("value", "low", "high"))
-    mean = value.mean()
-    down, up = (np.sqrt((side**2).sum()) / len(found) for side in (value - low, high - value))
-    return as_interval(mean, (mean - down, mean + up))
+        return Estimate(float(np.clip(value + 1, 0, 2)) / 2, variance, self.disjoint)
 
 
 class Ranks:

@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from trajeval.intervals import as_interval, share_limits
-from trajeval.ratings import WIDTH, Pairs, Rated, between
+from trajeval.ratings import WIDTH, Pairs, Rated, between, interval
 from trajeval.terminal import first_few, plural, printable
 
 
@@ -59,7 +59,7 @@ def detection(scores: np.ndarray, is_success: np.ndarray, limit: float) -> dict:
         # As many independent trials as there are pairs without a trajectory in common.
         "auprc": of_trials(average_precision(scores, is_success), min(len(right), len(wrong))),
         "chance": len(right) / len(scores),
-        "auc": Pairs(scores, is_success.astype(float)).ranking_accuracy(),
+        "auc": interval([Pairs(scores, is_success.astype(float)).ranking_accuracy()]),
         "threshold": float(threshold),
         "found": [n_found, len(right)],
         "found_rate": of_trials(n_found / len(right), len(right)),
