@@ -177,6 +177,9 @@ def test_summary(run):
     assert float(x["majority_macro_f1"]) == metrics["macro_f1"]["majority"]
     assert float(x["random_macro_f1"]) == metrics["macro_f1"]["chance"]
     assert x["macro_f1_error"] == ""
+    for end in ("low", "high"):
+        assert float(x[f"mean_auc_{end}"]) == metrics["mean_auc"][end]
+        assert none[f"mean_auc_{end}"] == top[f"mean_auc_{end}"] == ""
     assert (top["sets"], a["sets"], deep["sets"]) == ("4", "3", "2")
     assert top["trajectories"] == "22"
     found = [1, 1, 0]
