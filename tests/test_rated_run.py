@@ -139,3 +139,18 @@ def test_a_damaged_rating_in_run_json(run, rating):
     path = Path("out/exp/run.json")
     path.write_text(path.read_text().replace('"rating": 2.0', f'"rating": {rating}'))
     assert "damaged, run the evaluator again" in refused(read_results, "out/exp")
+
+
+def test_a_problem_set_with_ratings_and_no_labels(run):
+    rows = [f"{name},{i % 2}" for i, name in enumerate(NAMES)]
+    run(rows, header="path,rating")
+    for kind, path in (("trajectories", "t.csv"), ("prompts", "p.csv")):
+        Path("sets").mkdir(exist_ok=True)
+        Path(path).rename(f"sets/x_{kind}.csv")
+    weights = Path(json.loads(Path("out/exp/run.json").read_text())["weights"][0]["path"])
+    quick = ["--model-checkpoint-path", weights, "--n-frames", 2, "--size", 200, "--device", "cpu"]
+    arguments = ["--problem-sets", "sets", "-e", "all", "-o", "out", *quick]
+    for _ in range(2):  # then unchanged
+        assert evaluator.main(S3DModel, "", [*map(str, arguments)]) == 0
+    assert json.loads(Path("out/all/x/metrics.json").read_text()).keys() == {"ratings", "success"}
+    assert Path("out/all/summary.csv").exists()

@@ -22,7 +22,7 @@ def record_of(inputs, model, embedded, table, verdict, clock) -> dict:
     """The content of run.json.
 
     inputs: arguments.Inputs; embedded: stages.Embeddings of them. table: the similarities. verdict:
-    what verdict.judge found, or None. clock: stages.Clock.
+    the content of metrics.json, or None. clock: stages.Clock.
     """
     contents = [getattr(found, "content", None) for found in embedded.videos]
     return {
