@@ -52,12 +52,9 @@ def probe(table: Table, embeddings: np.ndarray, cache: Cache = NO_CACHE) -> dict
     rows = np.flatnonzero(single & (right & kept).any(1))
     block = {"trajectories": len(rows), "behaviours": int(kept.sum())}
     if kept.sum() < 2:
+        why = "no probe: it takes two behaviours of two recordings or more each"
         nothing = dict.fromkeys(("kind", "accuracy", "prompts", "difference"))
-        return (
-            block
-            | nothing
-            | {"meaning": "no probe: it takes two behaviours of two recordings or more each"}
-        )
+        return block | nothing | {"meaning": why}
     right, unit = right[np.ix_(rows, kept)], unit_length(embeddings[rows])
     recordings = np.unique(recordings[rows], return_inverse=True)[1]
     kind = "nearest centroid"
