@@ -1,6 +1,7 @@
 """What run.json says of a run: everything that its numbers depend on."""
 
 import hashlib
+import os
 import platform
 from functools import cache
 from importlib.metadata import version
@@ -40,7 +41,7 @@ def record_of(inputs, model, embedded, table, verdict, clock) -> dict:
         ],
         "columns": [{"prompt": column.name, "group": column.group} for column in table.columns],
         "trajectories": [
-            describe_source(trajectory) | describe_clip(found)
+            describe_source(trajectory, inputs.args) | describe_clip(found)
             for trajectory, found in zip(inputs.trajectories, embedded.videos)
         ],
         "seconds": clock.seconds,
@@ -94,11 +95,20 @@ def describe_model(model) -> dict:
     }
 
 
-def describe_source(trajectory) -> dict:
-    found = {"path": trajectory.name, "groups": trajectory.groups}
+def describe_source(trajectory, args) -> dict:
+    file = from_results(trajectory.path, args.output_dir, args.experiment_id)
+    found = {"path": trajectory.name, "file": file, "groups": trajectory.groups}
     if trajectory.source.is_part:
         found |= {"start": trajectory.start, "end": trajectory.end}
     return found
+
+
+def from_results(path: Path, output_dir: str, experiment_id: str) -> str:
+    """The path of a file from the folder of the results; absolute on another drive of Windows."""
+    try:
+        return Path(os.path.relpath(path, Path(output_dir, experiment_id))).as_posix()
+    except ValueError:
+        return path.absolute().as_posix()
 
 
 def describe_clip(found) -> dict:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from importlib import import_module
+from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -126,6 +127,8 @@ def embed_videos(sets: list[Inputs], model, cache: Cache, args) -> list[list]:
 def evaluate(inputs: Inputs, model, embedded: Embeddings, clock: Clock) -> tuple["Table", "Report"]:
     """The similarities of a set, and everything that is to be written of them. Raises UserError,
     with status 1, if none of its videos could be used."""
+    from trajeval.page import page_of
+    from trajeval.page_data import Run, baseline_of
     from trajeval.record import record_of
     from trajeval.report import report
     from trajeval.results import as_json, as_npz
@@ -140,6 +143,12 @@ def evaluate(inputs: Inputs, model, embedded: Embeddings, clock: Clock) -> tuple
     record = record_of(inputs, model, embedded, table, made.verdict, clock)
     names, words = [row.name for row in table.rows], [prompt.text for prompt in inputs.prompts]
     made.files["run.json"] = as_json(record)
+    groups = [prompt.group for prompt in inputs.prompts]
+    baseline = baseline_of(table.label, groups, videos, embedded.texts)
+    with clock.timed("page"):
+        run = Run(record, table, made.verdict, baseline=baseline)
+        folder = Path(args.output_dir, args.experiment_id)
+        made.files["report.html"] = page_of(run, folder, model.cache)
     made.files["embeddings.npz"] = as_npz(
         trajectories=names, videos=videos, prompts=words, texts=embedded.texts
     )
