@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from trajeval.cache import Cache
+from trajeval.small_clips import small_clips
 from trajeval.sources import Source, fragment, frames_in
 from trajeval.terminal import progress
 
@@ -29,14 +30,18 @@ PIXELS = ("yuv420p", "yuvj420p")
 def media_of(record: dict, entries: list[dict], folder: str | Path, cache: Cache) -> list[dict]:
     """For each entry of run.json's trajectories what the page beside it shows of it:
 
-    kind "video", `src`; "images", `src` of each sampled frame; "strip", `src`, a row of `count`
-    frames of `width` by `height` pixels; "none", and `why`.
+    kind "video", `src`, and for one inside of the page `offset`, the seconds of the file where it
+    begins; "images", `src` of each sampled frame; "strip", `src`, a row of `count` frames of
+    `width` by `height` pixels; "none", and `why`.
 
     folder: of the results and of the page, which `src` is relative to.
     """
-    fps = record["arguments"].get("fps")
-    sources = [source_of_entry(entry, folder, fps) for entry in entries]
-    found = [shown(entry, source, folder, cache) for entry, source in zip(entries, sources)]
+    arguments = record["arguments"]
+    sources = [source_of_entry(entry, folder, arguments.get("fps")) for entry in entries]
+    if arguments.get("embed_clips"):
+        found = embedded(entries, sources, cache)
+    else:
+        found = [shown(entry, source, folder, cache) for entry, source in zip(entries, sources)]
     missing = [i for i, media in enumerate(found) if media is None]
     strips = strips_of([entries[i] for i in missing], [sources[i] for i in missing], cache)
     for i, strip in zip(missing, strips):
@@ -47,6 +52,23 @@ def media_of(record: dict, entries: list[dict], folder: str | Path, cache: Cache
 def source_of_entry(entry: dict, folder: str | Path, fps: float | None) -> Source:
     path = os.path.normpath(os.path.join(os.path.abspath(folder), entry.get("file", entry["path"])))
     return Source(path, entry.get("start"), entry.get("end"), fps)
+
+
+def embedded(entries: list[dict], sources: list[Source], cache: Cache) -> list[dict | None]:
+    """Clips inside of the page; None for what has no times, which gets a strip."""
+    chosen = [i for i, entry in enumerate(entries) if entry.get("fps")]
+    contents = [entries[i].get("content") for i in chosen]
+    found: list[dict | None] = [None] * len(entries)
+    for i, clip in zip(chosen, small_clips([sources[i] for i in chosen], contents, cache)):
+        if "mp4" in clip:
+            found[i] = {
+                "kind": "video",
+                "src": f"data:video/mp4;base64,{clip['mp4']}",
+                "offset": clip["first"] / entries[i]["fps"],
+            }
+        else:
+            found[i] = {"kind": "none", "why": clip["why"]}
+    return found
 
 
 def shown(entry: dict, source: Source, folder: str | Path, cache: Cache) -> dict | None:

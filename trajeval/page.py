@@ -55,10 +55,11 @@ def page(title: str, runs: list[Run], media: list[dict], comparison: list | None
 
 
 def bundle() -> str:
-    """The scripts as one module: without their imports, which are of each other, and exports."""
+    """The scripts as one module: without their imports, which are of each other, exports, lines of
+    comment and indentation."""
     text = "\n".join((FOLDER / name).read_text(encoding="utf-8") for name in SCRIPTS)
     text = re.sub(r'^import \{[^}]*\} from "\./\w+\.js";\n', "", text, flags=re.MULTILINE)
-    return re.sub(r"^export ", "", text, flags=re.MULTILINE)
+    return re.sub(r"^(export | +|//.*\n)", "", text, flags=re.MULTILINE)
 
 
 def policy(style: str, script: str) -> str:

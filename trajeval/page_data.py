@@ -100,7 +100,6 @@ def run_data(run: Run) -> dict:
     if run.verdict:
         found |= answers_data(table)
         found["confusion"] = run.verdict["confusion"]
-        found["phrasings"] = {p["prompt"]: p["auc"] for p in run.verdict["prompts"]}
     return found
 
 

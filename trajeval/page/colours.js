@@ -7,6 +7,7 @@ const RDBU = [
   "053061", "2166ac", "4393c3", "92c5de", "d1e5f0", "f7f7f7", "fddbc7", "f4a582", "d6604d", "b2182b",
   "67001f",
 ];
+const COUNTS = { light: ["eef1f5", "9dbbe6", "1d5fc4", "0b2a5c"], dark: ["23282e", "27477c", "82b1ff", "dbe8ff"] };
 const STEPS = 256;
 
 function channels(hex) {
@@ -38,9 +39,23 @@ function styles(colours) {
   }));
 }
 
-const SCALES = { sequential: styles(ramp(VIRIDIS)), centred: styles(ramp(RDBU)) };
+const SCALES = {
+  sequential: styles(ramp(VIRIDIS)),
+  centred: styles(ramp(RDBU)),
+  light: styles(ramp(COUNTS.light)),
+  dark: styles(ramp(COUNTS.dark)),
+};
 
-// The style of a value on a scale {kind, low, high}.
+function isDark() {
+  return matchMedia("(prefers-color-scheme: dark)").matches && !matchMedia("print").matches;
+}
+
+// The scale {kind, low, high} of shares: 0 is as good as the page itself.
+export function shares() {
+  return { kind: isDark() ? "dark" : "light", low: 0, high: 1 };
+}
+
+// The style of a value on a scale.
 export function styleOf(scale, number) {
   const span = scale.high - scale.low;
   const share = span > 0 ? (number - scale.low) / span : 0.5;

@@ -119,7 +119,7 @@ export function createHeatmap(host, on) {
       }
     }
     for (const [cell, colour] of [[hovered, colours.text], [selected, colours.mark]]) {
-      if (!cell) continue;
+      if (!cell || box.printing) continue;
       const [cx, cy] = [left + cell[1] * w - x, top + cell[0] * h - y];
       outline(cx - 1, cy - 1, w - gap + 2, h - gap + 2, colours.panel, 4);
       outline(cx - 1, cy - 1, w - gap + 2, h - gap + 2, colour, 2);

@@ -16,8 +16,8 @@ export function showMargins(section, run, onPick) {
   const body = make("tbody");
   const add = (rows) => body.append(...rows.map((i) => marginRow(run, i, widest, onPick)));
   add(order.slice(0, FIRST));
-  const names = ["clip", "is", "best wrong", "", "margin"];
-  const header = make("tr", {}, ...names.map((text, i) => make("th", { scope: "col", className: i === 4 ? "n" : "" }, text)));
+  const names = ["clip", "margin", "", "is", "best wrong"];
+  const header = make("tr", {}, ...names.map((text, i) => make("th", { scope: "col", className: i === 1 ? "n" : "" }, text)));
   host.replaceChildren(make("table", {}, make("thead", {}, header), body));
   if (order.length > FIRST) {
     const more = make("button", { type: "button", className: "more" }, `Show all ${order.length}`);
@@ -46,10 +46,10 @@ function marginRow(run, i, widest, onPick) {
     "tr",
     {},
     make("th", { scope: "row" }, button),
+    make("td", { className: margin < 0 ? "n bad" : "n" }, shown(margin)),
+    make("td", { className: "bars middle" }, bar),
     make("td", { className: "name" }, label),
     make("td", { className: "name" }, run.groups[wrong]),
-    make("td", { className: "bars middle" }, bar),
-    make("td", { className: margin < 0 ? "n bad" : "n" }, shown(margin)),
   );
 }
 

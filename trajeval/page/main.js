@@ -210,6 +210,6 @@ listen(
   },
   () => state.picked,
 );
-onThemeChange(drawScale);
+onThemeChange(refresh);
 first();
 chooseRun(0);

@@ -3,6 +3,7 @@
 // A view: rows and columns (label, group, index), value(r, c), text digits, marks(r, c), the scale
 // of its colours, caption, and pick(r, c), the trajectory and the prompt that a cell leads to.
 
+import { shares } from "./colours.js";
 import { bestColumn, bestOfGroup, data, ends, isRight, score, shown, value } from "./data.js";
 
 export const VIEWS = {
@@ -200,7 +201,7 @@ function confusion(run, state) {
     digits: 0,
     isRight: (r, c) => rows[r] === columns[c],
     isBest: () => false,
-    scale: { kind: "sequential", low: 0, high: 1 },
+    scale: shares(),
     caption: "share of each behaviour's clips (down) that were taken for each (across)",
     found: true,
     pick: (r, c) => answeredAs(run, rows[r], columns[c]),
