@@ -158,7 +158,7 @@ class ClipModel(Model):
     def text_network(self):
         return self.video_network
 
-    def embed_clips(self, frames):
+    def embed_clips(self, frames, times):
         import torch.nn.functional as F
 
         from trajeval.batches import normalized

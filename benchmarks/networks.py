@@ -203,7 +203,8 @@ def viclip(size: str, precision: str) -> ViCLIPModel:
 
 def random_clip(n_frames: int) -> Clip:
     frames = np.random.default_rng(0).integers(0, 256, (n_frames, SIDE, SIDE, 3), np.uint8)
-    return Clip(frames, np.arange(n_frames), n_frames, None, (SIDE, SIDE), None)
+    numbers = np.arange(n_frames)
+    return Clip(frames, numbers, numbers / 30, n_frames, None, (SIDE, SIDE), None)
 
 
 def as_float(clip: Clip) -> torch.Tensor:

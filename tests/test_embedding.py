@@ -54,7 +54,7 @@ class MeanColour:
         resize = self.resize if isinstance(self.resize, str) else self.resize.__name__
         return {"resize": resize, "size": self.size}
 
-    def embed_clips(self, frames):
+    def embed_clips(self, frames, times):
         self.batch_sizes.append(len(frames))
         if frames.shape[2] == 40:
             raise ValueError("40 pixels are too high")
@@ -161,7 +161,7 @@ def test_similarity_wants_a_list_of_prompts(paths, wrong):
 
 def test_matrices_are_multiplied_at_the_precision(paths):
     class Products(MeanColour):
-        def embed_clips(self, frames):
+        def embed_clips(self, frames, times):
             colours = frames.flatten(1, 3) / 255
             products = colours.mT @ colours  # [B, 3, 3]
             self.type = products.dtype
@@ -178,9 +178,9 @@ def test_matrices_are_multiplied_at_the_precision(paths):
 
 def test_an_overflow_is_named(paths):
     class Overflows(MeanColour):
-        def embed_clips(self, frames):
+        def embed_clips(self, frames, times):
             wrong = torch.inf if frames.shape[2] == 32 else torch.nan
-            return super().embed_clips(frames) * torch.tensor([1, 1, wrong])
+            return super().embed_clips(frames, times) * torch.tensor([1, 1, wrong])
 
     answers = embed(Overflows(precision="float16", resize=whole), paths)
     assert str(answers[0]) == f"{paths[0]}: overflowed in float16: use --precision float32"
@@ -219,9 +219,9 @@ def test_order_and_values_are_right_for_several_batches_at_a_time(paths, tmp_pat
     """Also where the first ones take longest and errors lie between."""
 
     class Slow(MeanColour):
-        def embed_clips(self, frames):
+        def embed_clips(self, frames, times):
             time.sleep(0.05 / (1 + len(self.batch_sizes)))
-            return super().embed_clips(frames)
+            return super().embed_clips(frames, times)
 
     bad = paths[0].with_name("bad.mp4")
     listed = [*paths[::-1], bad, *paths, *paths, bad]
@@ -243,9 +243,9 @@ def test_the_network_is_loaded_once(paths):
                 time.sleep(0.05)
                 self.is_loaded = True
 
-        def embed_clips(self, frames):
+        def embed_clips(self, frames, times):
             _ = self.video_network
-            return super().embed_clips(frames)
+            return super().embed_clips(frames, times)
 
     model = Loads()
     embed(model, paths)
@@ -265,9 +265,9 @@ def test_everything_is_computed_with_the_right_float32_products(paths, monkeypat
             within.pop()
 
     class Records(MeanColour):
-        def embed_clips(self, frames):
+        def embed_clips(self, frames, times):
             seen.append(within[:])
-            return super().embed_clips(frames)
+            return super().embed_clips(frames, times)
 
         def embed_texts(self, prompts):
             seen.append(within[:])
@@ -303,9 +303,9 @@ class Small(MeanColour):
 
     room, error = 2, torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
 
-    def embed_clips(self, frames):
+    def embed_clips(self, frames, times):
         if len(frames) <= self.room:
-            return super().embed_clips(frames)
+            return super().embed_clips(frames, times)
         self.batch_sizes.append(len(frames))
         raise self.error
 
@@ -359,7 +359,7 @@ def test_a_clip_that_fits_only_alone(paths, monkeypatch, n_batches, batch_size):
     class OneAtATime(MeanColour):
         working, lock, n_refused = 0, threading.Lock(), 0
 
-        def embed_clips(self, frames):
+        def embed_clips(self, frames, times):
             with self.lock:
                 self.working += 1
             try:
@@ -367,7 +367,7 @@ def test_a_clip_that_fits_only_alone(paths, monkeypatch, n_batches, batch_size):
                 if self.working > 1 or len(frames) > 1:
                     self.n_refused += 1
                     raise Small.error
-                return super().embed_clips(frames)
+                return super().embed_clips(frames, times)
             finally:
                 with self.lock:
                     self.working -= 1
@@ -411,7 +411,7 @@ class Untouched(MeanColour):
     def video_network(self):
         raise AssertionError("the network was loaded")
 
-    def embed_clips(self, frames):
+    def embed_clips(self, frames, times):
         raise AssertionError("a video was embedded")
 
     def embed_texts(self, prompts):
@@ -450,9 +450,9 @@ def test_what_is_said_of_the_content_and_the_cache(paths, store):
 
 def test_a_video_that_changes_meanwhile_has_no_hash(paths, tmp_path):
     class Replaces(MeanColour):
-        def embed_clips(self, frames):
+        def embed_clips(self, frames, times):
             shutil.copy(paths[1], path)
-            return super().embed_clips(frames)
+            return super().embed_clips(frames, times)
 
     path = tmp_path / "a.mp4"
     shutil.copy(paths[0], path)
@@ -572,7 +572,7 @@ def test_errors_are_not_kept(paths, store, tmp_path, monkeypatch):
     assert isinstance(answer, VideoError)
 
     class Larger(MeanColour):
-        def embed_clips(self, frames):
+        def embed_clips(self, frames, times):
             return frames.float().mean((1, 2, 3))
 
     for resize in ("crop", whole):
@@ -582,8 +582,8 @@ def test_errors_are_not_kept(paths, store, tmp_path, monkeypatch):
 
 def test_an_overflow_is_not_kept(paths, store):
     class Overflows(MeanColour):
-        def embed_clips(self, frames):
-            return super().embed_clips(frames) * torch.inf
+        def embed_clips(self, frames, times):
+            return super().embed_clips(frames, times) * torch.inf
 
     assert isinstance(embed(Overflows(), paths[:1], store)[0], VideoError)
     assert is_right(embed(MeanColour(), paths[:1], store), paths[:1])
@@ -606,9 +606,9 @@ def test_a_video_that_changes_meanwhile_is_not_kept(paths, store, tmp_path, monk
 
 def test_a_video_that_is_deleted_meanwhile(paths, store, tmp_path):
     class Removes(MeanColour):
-        def embed_clips(self, frames):
+        def embed_clips(self, frames, times):
             path.unlink()
-            return super().embed_clips(frames)
+            return super().embed_clips(frames, times)
 
     path = tmp_path / "a.mp4"
     shutil.copy(paths[0], path)
@@ -632,10 +632,10 @@ def test_an_interrupted_run_keeps_its_results(paths, store, done):
 
 def test_a_failed_run_keeps_its_results(paths, store, monkeypatch):
     class Fails(MeanColour):
-        def embed_clips(self, frames):
+        def embed_clips(self, frames, times):
             if len(self.batch_sizes) == 3:
                 raise RuntimeError("the machine is on fire")
-            return super().embed_clips(frames)
+            return super().embed_clips(frames, times)
 
     monkeypatch.setattr(batches, "split_work", lambda _: (1, 1))
     with pytest.raises(RuntimeError, match="on fire"):

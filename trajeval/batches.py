@@ -128,6 +128,7 @@ def embed_clips(model, batch):
     from trajeval.videos import VideoError
 
     frames = torch.from_numpy(np.stack([clip.frames for _, clip in batch]))
+    times = np.stack([clip.times for _, clip in batch])
     if model.device.startswith("cuda"):
         frames = frames.pin_memory()  # so that it is copied beside other work
     kind, dtype = torch.device(model.device).type, torch_type(model.precision)
@@ -135,7 +136,7 @@ def embed_clips(model, batch):
         # Weights and sums stay in float32; matrices are multiplied at the precision.
         with torch.autocast(kind, dtype, enabled=dtype != torch.float32):
             frames = frames.to(model.device, non_blocking=True)
-            embeddings = infer(model.embed_clips, frames)
+            embeddings = infer(model.embed_clips, frames, times)
     except ValueError as error:  # about the shape, which is the same for all
         return [VideoError(f"{source.name}: {error}") for source, _ in batch]
     answers = []
@@ -152,7 +153,7 @@ def embed_clips(model, batch):
 
 
 def infer(embed, *inputs) -> np.ndarray:
-    """A network's embeddings of tensors, NumPy float32 [N, D]."""
+    """A network's embeddings of what it takes, NumPy float32 [N, D]."""
     import torch
 
     with torch.inference_mode():

@@ -21,13 +21,16 @@ class Clip(NamedTuple):
 
     frames: uint8 [T, H, W, 3], RGB, upright; with a function for `resize`, the shape and dtype of
     what it returns. indices: int64 [T], the frames' numbers in the video, ascending (a short video
-    repeats frames), also those of a part. length: how many frames the video, or the part, has, or
-    how many are readable. fps: average frame rate, None if unknown. size: (width, height) in pixels
-    of the upright video before resizing. warning: None, or what is wrong with the file.
+    repeats frames), also those of a part. times: float64 [T], when each is shown, in seconds from
+    the first frame of the video or the part; NaN where that is unknown. length: how many frames the
+    video, or the part, has, or how many are readable. fps: average frame rate, None if unknown.
+    size: (width, height) in pixels of the upright video before resizing. warning: None, or what is
+    wrong with the file.
     """
 
     frames: np.ndarray
     indices: np.ndarray
+    times: np.ndarray
     length: int
     fps: float | None
     size: tuple[int, int]
@@ -35,10 +38,11 @@ class Clip(NamedTuple):
 
 
 class Sample(NamedTuple):
-    """indices: int64 [T], the numbers of the sampled frames. length: of how many frames. inside:
-    whether frames after these could be read."""
+    """indices: int64 [T], the numbers of the sampled frames. times: float64 [T], of each, as in
+    Clip. length: of how many frames. inside: whether frames after these could be read."""
 
     indices: np.ndarray
+    times: np.ndarray
     length: int
     inside: bool
 
@@ -75,7 +79,7 @@ def of_stack(source, stack, n_frames, resize, size):
     numbered = stack.read(np.unique(sample.indices).tolist())
     frames, upright = collect(numbered, sample.indices, resize, size)
     fps = stack.fps or (source.fps and float(source.fps))
-    return Clip(frames, *sample[:2], fps, upright, still(source, sample, n_frames))
+    return Clip(frames, *sample[:3], fps, upright, still(source, sample, n_frames))
 
 
 def of_video(source, n_frames, resize, size, n_threads, known, stopped):
@@ -109,33 +113,41 @@ def of_video(source, n_frames, resize, size, n_threads, known, stopped):
         total = max(listing.claimed, len(listing.order))
         used = f"only the first {length} of {total}" if total > length else f"the first {length}"
         warning = f"damaged ({damage}); {used} frames could be read"
-    return Clip(frames, *sample[:2], listing.fps, upright, warning)
+    return Clip(frames, *sample[:3], listing.fps, upright, warning)
 
 
-def sample_of(source: Source, length, times, time_base, n_frames, damage=None) -> Sample:
-    """The frames that represent a source, out of `length` > 0. times: when each is shown, ascending
+def sample_of(source: Source, length, ticks, time_base, n_frames, damage=None) -> Sample:
+    """The frames that represent a source, out of `length` > 0. ticks: when each is shown, ascending
     int [length] in units of time_base seconds, None if unknown. Raises Unusable if the source is a
     part without a frame."""
-    if not source.is_part:
-        return Sample(sample_indices(length, n_frames), length, False)
-    if times is None:
-        if not source.fps:
+    if ticks is None and source.fps:
+        ticks, time_base = np.arange(length), 1 / Fraction(repr(float(source.fps)))
+    first, last = 0, length
+    if source.is_part:
+        if ticks is None:
             raise Unusable("has no times, which #t= needs: give its frames per second (--fps)")
-        times, time_base = np.arange(length), 1 / Fraction(repr(float(source.fps)))
-    times = times - times[0]
+        first, last = part_of(source, ticks - ticks[0], time_base, damage)
+    indices = first + sample_indices(last - first, n_frames)
+    times = np.full(n_frames, np.nan)
+    if ticks is not None:  # one division, so that 3 times 1/10 is 0.3
+        times = (ticks[indices] - ticks[first]) * time_base.numerator / time_base.denominator
+    return Sample(indices, times, last - first, last < length)
+
+
+def part_of(source: Source, ticks, time_base, damage) -> tuple[int, int]:
+    """The first frame of a part, and the one after its last. ticks: from the first frame's time."""
     # The first moments at or after the start and the end, exactly: 0.1 s is 1/10 s.
     low, high = (
         None if at is None else math.ceil(Fraction(repr(float(at))) / time_base)
         for at in (source.start, source.end)
     )
-    first = 0 if low is None else int(np.searchsorted(times, low))
-    last = length if high is None else int(np.searchsorted(times, high))
+    first = 0 if low is None else int(np.searchsorted(ticks, low))
+    last = len(ticks) if high is None else int(np.searchsorted(ticks, high))
     if first >= last:
-        latest = float(times[-1] * time_base)
+        latest = float(ticks[-1] * time_base)
         problem = f" (damaged: {damage})" if damage else ""
         raise Unusable(f"no frame lies in this part; the last one is at {latest:g} s{problem}")
-    indices = first + sample_indices(last - first, n_frames)
-    return Sample(indices, last - first, last < length)
+    return first, last
 
 
 def still(source, sample, n_frames):
