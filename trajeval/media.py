@@ -27,21 +27,29 @@ CODECS = ("h264", "vp8", "vp9", "libdav1d", "av1")
 PIXELS = ("yuv420p", "yuvj420p")
 
 
-def media_of(record: dict, entries: list[dict], folder: str | Path, cache: Cache) -> list[dict]:
-    """For each entry of run.json's trajectories what the page beside it shows of it:
+def media_of(
+    record: dict,
+    entries: list[dict],
+    folder: str | Path,
+    cache: Cache,
+    place: str | Path | None = None,
+) -> list[dict]:
+    """For each entry of run.json's trajectories what a page shows of it:
 
     kind "video", `src`, and for one inside of the page `offset`, the seconds of the file where it
     begins; "images", `src` of each sampled frame; "strip", `src`, a row of `count` frames of
     `width` by `height` pixels; "none", and `why`.
 
-    folder: of the results and of the page, which `src` is relative to.
+    folder: of the results. place: the folder of the page, which `src` is relative to, by default
+    the same.
     """
+    place = folder if place is None else place
     arguments = record["arguments"]
     sources = [source_of_entry(entry, folder, arguments.get("fps")) for entry in entries]
     if arguments.get("embed_clips"):
         found = embedded(entries, sources, cache)
     else:
-        found = [shown(entry, source, folder, cache) for entry, source in zip(entries, sources)]
+        found = [shown(entry, source, place, cache) for entry, source in zip(entries, sources)]
     missing = [i for i, media in enumerate(found) if media is None]
     strips = strips_of([entries[i] for i in missing], [sources[i] for i in missing], cache)
     for i, strip in zip(missing, strips):

@@ -58,15 +58,19 @@ def data_of(title: str, runs: list[Run], media: list[dict]) -> dict:
 
 
 def baseline_of(
-    label: str, groups: list[str | None], videos: np.ndarray, texts: np.ndarray
+    label: str,
+    groups: list[str | None],
+    videos: np.ndarray | None,
+    texts: np.ndarray | None,
 ) -> np.ndarray | None:
     """The cosine of each trajectory with the prompts of the group BASELINE, float32 [N]; None
     without any, or if the table holds other values, by its label.
 
-    groups: of the prompts whose embeddings are texts, float32 [P, D]. videos: float32 [N, D].
+    groups: of the prompts whose embeddings are texts, float32 [P, D]. videos: float32 [N, D]. Both
+    are None of a model that has no embeddings.
     """
     chosen = np.array([group == BASELINE for group in groups], bool)
-    if label != COSINE or not chosen.any():
+    if label != COSINE or not chosen.any() or videos is None or texts is None:
         return None
     return cosine_similarity(videos, mean_direction(texts[chosen])[None])[:, 0]
 
@@ -97,7 +101,7 @@ def run_data(run: Run) -> dict:
         "answered": None,
         "pairs": [],
     }
-    if run.verdict:
+    if run.verdict and "confusion" in run.verdict:
         found |= answers_data(table)
         found["confusion"] = run.verdict["confusion"]
     return found

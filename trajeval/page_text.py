@@ -112,7 +112,7 @@ def chosen(arguments: dict, name: str, default) -> str | None:
 
 
 def notes(verdict: dict) -> list[str]:
-    if not verdict:
+    if "behaviours" not in verdict:
         return []
     found = []
     small = [
