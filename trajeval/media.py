@@ -44,7 +44,7 @@ def media_of(
     the same.
     """
     place = folder if place is None else place
-    arguments = record["arguments"]
+    arguments = record.get("arguments", {})
     sources = [source_of_entry(entry, folder, arguments.get("fps")) for entry in entries]
     if arguments.get("embed_clips"):
         found = embedded(entries, sources, cache)
@@ -58,8 +58,14 @@ def media_of(
 
 
 def source_of_entry(entry: dict, folder: str | Path, fps: float | None) -> Source:
-    path = os.path.normpath(os.path.join(os.path.abspath(folder), entry.get("file", entry["path"])))
-    return Source(path, entry.get("start"), entry.get("end"), fps)
+    """Results of older versions have no `file`; their paths start at the current folder."""
+    path = os.path.join(folder, entry["file"]) if "file" in entry else path_in(entry)
+    return Source(os.path.abspath(path), entry.get("start"), entry.get("end"), fps)
+
+
+def path_in(entry: dict) -> str:
+    """The path of an entry without #t=START,END."""
+    return entry["path"].removesuffix(fragment(entry.get("start"), entry.get("end")))
 
 
 def embedded(entries: list[dict], sources: list[Source], cache: Cache) -> list[dict | None]:
@@ -93,6 +99,8 @@ def shown(entry: dict, source: Source, folder: str | Path, cache: Cache) -> dict
         return None
     if not os.path.isfile(path):
         return {"kind": "none", "why": "the file is not where the run found it"}
+    if "frames" not in entry:
+        return {"kind": "video", "src": address(path, folder)}
     if is_playable(path, entry.get("content"), cache):
         part = fragment(source.start, source.end)
         return {"kind": "video", "src": address(path, folder) + part}

@@ -17,7 +17,7 @@ from pathlib import Path
 from trajeval.cache import Cache
 from trajeval.media import media_of
 from trajeval.page_data import Run, data_of, used
-from trajeval.page_text import run_text
+from trajeval.page_text import metric_title, run_text
 
 FOLDER = Path(__file__).parent / "page"
 # In the order in which each uses those before it.
@@ -104,7 +104,8 @@ def template():
     environment = Environment(
         loader=FileSystemLoader(FOLDER), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"number": number, "between": between, "triple": as_triple}
+    filters = {"number": number, "between": between, "triple": as_triple, "metric": metric_title}
+    environment.filters |= filters
     return environment.get_template("report.html.j2")
 
 

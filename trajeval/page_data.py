@@ -10,6 +10,7 @@ from trajeval.curves import Curves
 from trajeval.inputs import BASELINE
 from trajeval.metrics import answers, confusion, has_one, margins, ranks_of_right
 from trajeval.names import short_names
+from trajeval.results import groups_in
 from trajeval.similarity import cosine_similarity, mean_direction
 from trajeval.table import (
     Table,
@@ -78,11 +79,11 @@ def baseline_of(
 def used(record: dict, table: Table) -> list[dict]:
     """The entries of run.json's trajectories that are the rows of a table, in its order."""
     entries = {
-        (entry["path"], tuple(entry.get("groups", ()))): entry
+        (entry["path"], groups_in(entry)): entry
         for entry in record["trajectories"]
         if "error" not in entry
     }
-    return [entries.get((row.name, row.groups), {}) for row in table.rows]
+    return [entries[row.name, row.groups] for row in table.rows]
 
 
 def run_data(run: Run) -> dict:

@@ -63,7 +63,7 @@ def baseline_in(folder: Path, record: dict, found: Results) -> np.ndarray | None
         names, videos, texts = arrays["trajectories"].tolist(), arrays["videos"], arrays["texts"]
     places = {name: i for i, name in enumerate(names)}
     videos = videos[[places[row.name] for row in found.table.rows]]
-    groups = [prompt["group"] for prompt in record["prompts"]]
+    groups = [prompt["group"] for prompt in record.get("prompts", [])]
     return baseline_of(found.table.label, groups, videos, texts)
 
 

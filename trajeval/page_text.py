@@ -47,7 +47,7 @@ def run_text(run: Run) -> RunText:
         verdict=verdict,
         metrics=[(title, metrics[name]) for name, title in TITLES.items() if name in metrics],
         more=[
-            (name.replace("_", " "), metric | {"bounded": UNBOUNDED not in name})
+            (metric_title(name), metric | {"bounded": UNBOUNDED not in name})
             for name, metric in metrics.items()
             if name not in TITLES
         ],
@@ -57,6 +57,10 @@ def run_text(run: Run) -> RunText:
         warnings=warnings(run),
         skipped=[str(one["error"]) for one in record["trajectories"] if "error" in one],
     )
+
+
+def metric_title(name: str) -> str:
+    return TITLES.get(name, name.replace("_", " "))
 
 
 def no_verdict(run: Run) -> str:
@@ -82,26 +86,30 @@ def phrasings(prompts: list[dict]) -> dict[str, list[dict]]:
 
 
 def settings(record: dict) -> list[tuple[str, str]]:
-    """What the numbers depend on, by name: nothing of the machine but what it computed in."""
-    arguments = record["arguments"]
-    prepared = [
+    """What the numbers depend on, by name: nothing of the machine but what it computed in. Results
+    of older versions lack some."""
+    arguments = record.get("arguments", {})
+    frames = [f"{record['n_frames']} of each clip"] if "n_frames" in record else []
+    frames += [
         f"{name} {value}"
         for name, value in record.items()
         if name not in KNOWN and value is not None
     ]
-    weights = [f"{PurePath(one['path']).name} ({one['sha256'][:12]}…)" for one in record["weights"]]
+    weights = [
+        f"{PurePath(one['path']).name} ({one['sha256'][:12]}…)" for one in record.get("weights", [])
+    ]
     lists = [arguments.get(f"{kind}_path") for kind in ("trajectories", "prompts")]
     found = {
         "model": record["description"],
         "weights": ", ".join(weights),
-        "frames": f"{record['n_frames']} of each clip; {', '.join(prepared)}".rstrip("; "),
+        "frames": ", ".join(frames),
         "values": record["similarity"],
         "ensemble": chosen(arguments, "ensemble", "mean-similarity"),
         "first of each group": chosen(arguments, "max_per_group", None),
         "lists": ", ".join(PurePath(path).name for path in lists if path),
-        "computed on": f"{record['device']} in {record['precision']}",
-        "with": ", ".join(f"{name} {number}" for name, number in record["versions"].items()),
-        "on": record["started"].replace("T", " "),
+        "computed on": " in ".join(record[key] for key in ("device", "precision") if key in record),
+        "with": ", ".join(f"{name} {n}" for name, n in record.get("versions", {}).items()),
+        "on": record.get("started", "").replace("T", " "),
     }
     return [(name, str(value)) for name, value in found.items() if value]
 
@@ -140,7 +148,7 @@ def warnings(run: Run) -> list[str]:
     found = list(run.table.warnings)
     found += [
         f'"{prompt["text"]}": {message}'
-        for prompt in run.record["prompts"]
+        for prompt in run.record.get("prompts", [])
         for message in prompt["warnings"]
     ]
     entries = zip(run.table.rows, used(run.record, run.table))

@@ -75,9 +75,9 @@ def fingerprint(inputs, model, contents: list[str | None]) -> str:
 
 @cache
 def code() -> str:
-    """The SHA-256 of the modules of this package."""
-    hashes = []
-    for path in sorted(Path(__file__).parent.glob("*.py")):
+    """The SHA-256 of the modules of this package, and of the files of its page."""
+    hashes, folder = [], Path(__file__).parent
+    for path in sorted([*folder.glob("*.py"), *folder.glob("page/*.*")]):
         with open_regular(path) as file:
             hashes.append(hash_file(file, "sha256"))
     return hashlib.sha256("".join(hashes).encode()).hexdigest()
@@ -97,7 +97,7 @@ def describe_model(model) -> dict:
 
 def describe_source(trajectory, args) -> dict:
     file = from_results(trajectory.path, args.output_dir, args.experiment_id)
-    found = {"path": trajectory.name, "file": file, "groups": trajectory.groups}
+    found = {"path": trajectory.name, "file": file, "groups": list(trajectory.groups)}
     if trajectory.source.is_part:
         found |= {"start": trajectory.start, "end": trajectory.end}
     return found
