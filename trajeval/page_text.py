@@ -86,8 +86,8 @@ def phrasings(prompts: list[dict]) -> dict[str, list[dict]]:
 
 
 def settings(record: dict) -> list[tuple[str, str]]:
-    """What the numbers depend on, by name: nothing of the machine but what it computed in. Results
-    of older versions lack some."""
+    """What the numbers depend on, by name: nothing of the machine but what it computed in, and not
+    when, so that the same results have the same page. Results of older versions lack some."""
     arguments = record.get("arguments", {})
     frames = [f"{record['n_frames']} of each clip"] if "n_frames" in record else []
     frames += [
@@ -109,7 +109,6 @@ def settings(record: dict) -> list[tuple[str, str]]:
         "lists": ", ".join(PurePath(path).name for path in lists if path),
         "computed on": " in ".join(record[key] for key in ("device", "precision") if key in record),
         "with": ", ".join(f"{name} {n}" for name, n in record.get("versions", {}).items()),
-        "on": record.get("started", "").replace("T", " "),
     }
     return [(name, str(value)) for name, value in found.items() if value]
 
