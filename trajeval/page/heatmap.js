@@ -289,7 +289,6 @@ export function createHeatmap(host, on) {
     get selected() {
       return selected;
     },
-    draw,
   };
 
   function reveal([r, c]) {
