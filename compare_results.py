@@ -3,9 +3,13 @@
     uv run compare_results.py evaluation_results/A evaluation_results/B [...] -e NAME
 
 Several models, or several lists of prompts: writes evaluation_results/NAME.png, their heatmaps side
-by side and what differs from the first, and, where the trajectories are labelled,
-evaluation_results/NAME.csv: the numbers of each, and how much higher than the first's they are,
-with paired 95 % intervals.
+by side and what differs from the first; NAME.html, their scores for the same clips; and, where the
+trajectories are labelled, evaluation_results/NAME.csv: the numbers of each, and how much higher
+than the first's they are, with paired 95 % intervals.
+
+    uv run compare_results.py evaluation_results/A
+
+makes evaluation_results/A/report.html again.
 """
 
 from trajeval.terminal import (
@@ -28,7 +32,7 @@ from trajeval.options import OUTPUT_DIR, Option
 from trajeval.results import as_csv, read_results, replace_files, wrong_folder, wrong_name
 
 OPTIONS = [
-    Option("-e, --experiment-id", "name of the comparison: NAME.png and NAME.csv", "NAME"),
+    Option("-e, --experiment-id", "name of the comparison: NAME.png, .html and .csv", "NAME"),
     OUTPUT_DIR,
 ]
 
@@ -44,11 +48,14 @@ def main(argv: list[str] | None = None) -> int:
 
 def run(argv):
     args, problems = parse_arguments(argv)
+    if len(args.results) == 1:
+        return make_page_again(args.results[0], problems)
     runs = read_runs(args.results, problems)
     names = unique_names(runs, args.results)
     picture, table = f"{args.experiment_id}.png", compare(runs, names, args.results)
     files = {
         picture: draw(runs, names),
+        f"{args.experiment_id}.html": draw_page(args, runs, names, table),
         f"{args.experiment_id}.csv": as_csv(table[0], table[1:]) if table else None,
     }
     tell(describe(table, names))
@@ -57,19 +64,39 @@ def run(argv):
     return 0
 
 
+def make_page_again(folder, problems):
+    from trajeval.page_files import PAGE, page_again
+
+    refuse(problems)
+    replace_files(folder, page_again(folder))
+    answer(Path(folder) / PAGE)
+    return 0
+
+
+def draw_page(args, runs, names, table):
+    from trajeval.page_files import comparison_page
+
+    name, place = args.experiment_id, args.output_dir
+    return comparison_page(name, runs, args.results, names, table, place)
+
+
 def parse_arguments(argv):
     """The arguments, and what is wrong with them."""
     parser = Parser(__doc__)
     parser.add_argument(
-        "results", nargs="+", metavar="FOLDER", help="results of a run, two or more"
+        "results",
+        nargs="+",
+        metavar="FOLDER",
+        help="results of a run; of one, its page is made again",
     )
     args, problems = parse_options(parser, OPTIONS, argv)
-    if args.experiment_id is None:
+    if len(args.results) == 1:
+        if args.experiment_id is not None:
+            problems.append("-e NAME: one folder's page stays in it; give two folders or more")
+    elif args.experiment_id is None:
         problems.append("-e NAME is missing: the name of the comparison")
     elif args.output_dir is not None:
         problems += wrong_places(args.output_dir, args.experiment_id)
-    if len(args.results) < 2:
-        problems.append("give two folders of results or more")
     return args, problems
 
 
@@ -105,7 +132,7 @@ def wrong_places(output_dir, name):
     folder = Path(output_dir)
     if (folder / name / "run.json").exists():
         problems.append(f"--experiment-id {name}: the name of a run, which has its own picture")
-    for path in (folder / f"{name}.png", folder / f"{name}.csv"):
+    for path in (folder / f"{name}{suffix}" for suffix in (".png", ".html", ".csv")):
         if path.is_dir():
             problems.append(f"{path}: a folder has the name of a result")
     return problems

@@ -157,13 +157,13 @@ def test_what_differs_is_refused_by_name(capsys):
 
 
 def test_everything_wrong_at_once():
-    command = [sys.executable, ROOT / "compare_results.py", "nowhere"]
+    command = [sys.executable, ROOT / "compare_results.py", "nowhere", "."]
     done = subprocess.run(command, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.splitlines() == [
         "-e NAME is missing: the name of the comparison",
-        "give two folders of results or more",
         "nowhere: not the folder of a run's results: nowhere/run.json: No such file or directory",
+        ".: not the folder of a run's results: run.json: No such file or directory",
         "3 problems found; nothing was written",
     ]
 

@@ -81,7 +81,7 @@ def test_a_run_leaves_the_heatmap_and_its_numbers(project, small_weights, clips)
     assert (done.returncode, done.stdout) == (0, f"{Path('out/exp.png')}\n"), done.stderr
     assert sorted(path.name for path in Path("out").iterdir()) == ["exp", "exp.png"]
     assert sorted(path.name for path in Path("out/exp").iterdir()) == [
-        *("embeddings.npz", "run.json", "similarities.csv", "similarities.npy")
+        *("embeddings.npz", "report.html", "run.json", "similarities.csv", "similarities.npy")
     ]
     picture = iio.imread("out/exp.png")
     assert picture.ndim == 3 and picture.std() > 10
@@ -98,6 +98,7 @@ def test_a_run_leaves_the_heatmap_and_its_numbers(project, small_weights, clips)
     content = hashlib.blake2b((clips / "long.mp4").read_bytes()).hexdigest()
     assert run["trajectories"][0] == {
         **{"path": str(clips / "long.mp4"), "groups": [], "content": content},
+        "file": Path(os.path.relpath(clips / "long.mp4", "out/exp")).as_posix(),
         **{"length": 70, "width": 96, "height": 64, "fps": 25.0},
         **{"frames": [0, 35], "warning": None},
     }
@@ -416,7 +417,8 @@ def test_groups_end_in_a_verdict(grouped, small_weights, capsys):
     assert err.splitlines()[-1].startswith("S3D tells ")
     assert sorted(path.name for path in Path("out/exp").iterdir()) == [
         *("confusion.png", "embeddings.npz", "groups.csv", "groups.png", "heatmap.png"),
-        *("metrics.json", "run.json", "scores.csv", "similarities.csv", "similarities.npy"),
+        *("metrics.json", "report.html", "run.json", "scores.csv"),
+        *("similarities.csv", "similarities.npy"),
     ]
     header, _, numbers = read_numbers("out/exp")
     assert header[1:] == ["open door", "opening the door", "cut tomato", "cutting"]

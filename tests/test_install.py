@@ -58,6 +58,7 @@ def test_every_module_is_installed_and_nothing_else(environment, tmp_path):
     )
     expected = [f"{name}.py" for name in COMMANDS]
     expected += [f"trajeval/{name}.py" for name in ("__init__", *PACKAGE)]
+    expected += [f"trajeval/page/{path.name}" for path in (ROOT / "trajeval/page").iterdir()]
     assert sorted(files.split()) == sorted(expected)
 
 

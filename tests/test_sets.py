@@ -128,9 +128,9 @@ def test_results_are_those_of_single_runs(run, model, monkeypatch, more):
     for name in ("x", "a/x", "a/deep/y"):
         suffix = ".csv" if name == "a/x" else ".txt"
         lists = ["-t", f"sets/{name}_trajectories{suffix}", "-p", f"sets/{name}_prompts{suffix}"]
-        place = ["-e", Path(name).name, "-o", str(Path("one", name).parent)]
+        place = ["-e", Path(name).name, "-o", str(Path("one/all", name).parent)]
         assert run(*more, options=[*lists, *place])[0] == 0
-    alone = files("one")
+    alone = files("one/all")
     assert together.keys() == alone.keys()
     for name, content in alone.items():
         if name.endswith("run.json"):

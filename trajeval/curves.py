@@ -22,6 +22,10 @@ class Curves(NamedTuple):
     times: np.ndarray
     values: np.ndarray
 
+    def take(self, rows: list[int]) -> "Curves":
+        """Those of some of the trajectories, in the order wanted."""
+        return Curves(self.how, self.frames[rows], self.times[rows], self.values[rows])
+
 
 class Control(NamedTuple):
     """What became of the run's Table, and of its Curves if it has any, when every trajectory was

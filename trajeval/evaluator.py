@@ -55,8 +55,8 @@ def run(model_class, inputs: Inputs) -> int:
 def export_progress(inputs: Inputs, model, embedded: Embeddings) -> str:
     """Writes the table of --export-progress; returns what was done. Raises UserError, with status
     1."""
-    from trajeval.comparing import compare
     from trajeval.progress import export
+    from trajeval.tables import compare
 
     compared = compare(inputs, model, embedded)
     assert compared.curves, "checked with the options"

@@ -109,6 +109,10 @@ RUN_OPTIONS = (
     ),
     Option("-e, --experiment-id", "name of the results: NAME.png and the folder NAME", "NAME"),
     OUTPUT_DIR,
+    Option(
+        "--embed-clips",
+        "put small clips into report.html, at most 100 kB each, so that one file can be mailed",
+    ),
     Option("-v, --verbose", "show the sampled frames, shapes, device, times and all warnings"),
 )
 FPS = Option(

@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+from trajeval.curves import Control
 from trajeval.results import Results
 from trajeval.terminal import printable
 
@@ -62,4 +63,13 @@ def in_order(run, keys, wanted):
     """A run with its rows in the order of the wanted keys."""
     places = {key: i for i, key in enumerate(keys)}
     order = [places[key] for key in wanted]
-    return run._replace(table=run.table.take(order), contents=[run.contents[i] for i in order])
+    return run._replace(
+        table=run.table.take(order),
+        contents=[run.contents[i] for i in order],
+        curves=run.curves and run.curves.take(order),
+        controls=run.controls
+        and {
+            name: Control(one.table.take(order), one.curves and one.curves.take(order))
+            for name, one in run.controls.items()
+        },
+    )

@@ -1,6 +1,7 @@
 """What run.json says of a run: everything that its numbers depend on."""
 
 import hashlib
+import os
 import platform
 from functools import cache
 from importlib.metadata import version
@@ -40,7 +41,7 @@ def record_of(inputs, model, embedded, table, verdict, clock) -> dict:
         ],
         "columns": [{"prompt": column.name, "group": column.group} for column in table.columns],
         "trajectories": [
-            describe_source(trajectory) | describe_clip(found)
+            describe_source(trajectory, inputs.args) | describe_clip(found)
             for trajectory, found in zip(inputs.trajectories, embedded.videos)
         ],
         "seconds": clock.seconds,
@@ -74,9 +75,9 @@ def fingerprint(inputs, model, contents: list[str | None]) -> str:
 
 @cache
 def code() -> str:
-    """The SHA-256 of the modules of this package."""
-    hashes = []
-    for path in sorted(Path(__file__).parent.glob("*.py")):
+    """The SHA-256 of the modules of this package, and of the files of its page."""
+    hashes, folder = [], Path(__file__).parent
+    for path in sorted([*folder.glob("*.py"), *folder.glob("page/*.*")]):
         with open_regular(path) as file:
             hashes.append(hash_file(file, "sha256"))
     return hashlib.sha256("".join(hashes).encode()).hexdigest()
@@ -94,13 +95,22 @@ def describe_model(model) -> dict:
     }
 
 
-def describe_source(trajectory) -> dict:
-    found = {"path": trajectory.name, "groups": trajectory.groups}
+def describe_source(trajectory, args) -> dict:
+    file = from_results(trajectory.path, args.output_dir, args.experiment_id)
+    found = {"path": trajectory.name, "file": file, "groups": list(trajectory.groups)}
     if trajectory.source.is_part:
         found |= {"start": trajectory.start, "end": trajectory.end}
     if trajectory.rating is not None:
         found["rating"] = trajectory.rating
     return found
+
+
+def from_results(path: Path, output_dir: str, experiment_id: str) -> str:
+    """The path of a file from the folder of the results; absolute on another drive of Windows."""
+    try:
+        return Path(os.path.relpath(path, Path(output_dir, experiment_id))).as_posix()
+    except ValueError:
+        return path.absolute().as_posix()
 
 
 def describe_clip(found) -> dict:

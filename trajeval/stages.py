@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from importlib import import_module
+from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -161,10 +162,12 @@ def prompts_of_parts(model, sets: list[Inputs], parts: list[list]) -> dict[tuple
 def evaluate(inputs: Inputs, model, embedded: Embeddings, clock: Clock) -> tuple["Table", "Report"]:
     """The similarities of a set, and everything that is to be written of them. Raises UserError,
     with status 1, if none of its videos could be used."""
-    from trajeval.comparing import compare
+    from trajeval.page import page_of
+    from trajeval.page_data import Run, baseline_of
     from trajeval.record import record_of
     from trajeval.report import report
     from trajeval.results import as_json, as_npz
+    from trajeval.tables import compare
 
     args = inputs.args
     if all(isinstance(found, Exception) for found in embedded.videos):
@@ -190,6 +193,12 @@ def evaluate(inputs: Inputs, model, embedded: Embeddings, clock: Clock) -> tuple
         made.files["embeddings.npz"] = as_npz(
             trajectories=names, videos=videos, prompts=words, texts=embedded.texts
         )
+    groups = [prompt.group for prompt in inputs.prompts]
+    baseline = baseline_of(table.label, groups, videos, embedded.texts)
+    with clock.timed("page"):
+        run = Run(record, table, made.verdict, curves, baseline)
+        folder = Path(args.output_dir, args.experiment_id)
+        made.files["report.html"] = page_of(run, folder, model.cache)
     return table, made
 
 

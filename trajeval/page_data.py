@@ -1,0 +1,192 @@
+"""What the page shows, as JSON values: arrays as base64 of little-endian float32, row by row."""
+
+import base64
+import zlib
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from trajeval.curves import Curves
+from trajeval.inputs import BASELINE
+from trajeval.metrics import answers, confusion, has_one, margins, ranks_of_right
+from trajeval.names import short_names
+from trajeval.results import groups_in
+from trajeval.similarity import cosine_similarity, mean_direction
+from trajeval.table import (
+    Table,
+    column_order,
+    group_scores,
+    grouped,
+    groups_of,
+    has_groups,
+    in_order_of_rows,
+    is_right,
+)
+
+COSINE = "cosine similarity"  # the label of similarities that nothing was done to
+LEVELS = 255  # of a curve, from its trajectory's lowest to its highest value
+
+
+class Run(NamedTuple):
+    """A run to be shown. record: the content of its run.json. verdict: that of metrics.json, None
+    without one. baseline: float32 [N], the similarity of each trajectory with the baseline
+    prompts, where the table's values can be compared with it."""
+
+    record: dict
+    table: Table
+    verdict: dict | None = None
+    curves: Curves | None = None
+    baseline: np.ndarray | None = None
+
+
+def data_of(title: str, runs: list[Run], media: list[dict]) -> dict:
+    """Everything that the page's scripts need. media: of each row, as media.media_of gives it; the
+    runs have the same rows."""
+    table, records = runs[0].table, used(runs[0].record, runs[0].table)
+    names = short_names([row.name for row in table.rows])
+    rows = [
+        {
+            "name": row.name,
+            "short": name,
+            "groups": list(row.groups),
+            "rating": row.rating,
+            "media": clip,
+            **{key: record.get(key) for key in ("fps", "length", "frames", "warning")},
+        }
+        for row, name, clip, record in zip(table.rows, names, media, records)
+    ]
+    return {"title": title, "rows": rows, "runs": [run_data(run) for run in runs]}
+
+
+def baseline_of(
+    label: str,
+    groups: list[str | None],
+    videos: np.ndarray | None,
+    texts: np.ndarray | None,
+) -> np.ndarray | None:
+    """The cosine of each trajectory with the prompts of the group BASELINE, float32 [N]; None
+    without any, or if the table holds other values, by its label.
+
+    groups: of the prompts whose embeddings are texts, float32 [P, D]. videos: float32 [N, D]. Both
+    are None of a model that has no embeddings.
+    """
+    chosen = np.array([group == BASELINE for group in groups], bool)
+    if label != COSINE or not chosen.any() or videos is None or texts is None:
+        return None
+    return cosine_similarity(videos, mean_direction(texts[chosen])[None])[:, 0]
+
+
+def used(record: dict, table: Table) -> list[dict]:
+    """The entries of run.json's trajectories that are the rows of a table, in its order."""
+    entries = {
+        (entry["path"], groups_in(entry)): entry
+        for entry in record["trajectories"]
+        if "error" not in entry
+    }
+    return [entries[row.name, row.groups] for row in table.rows]
+
+
+def run_data(run: Run) -> dict:
+    table = run.table
+    found: dict[str, Any] = {
+        "name": str(run.record["experiment"]),
+        "model": str(run.record["description"]),
+        "label": table.label,
+        "centred": table.is_centred,
+        "columns": [{"name": column.name, "group": column.group} for column in table.columns],
+        "order": column_order(table).tolist(),
+        "values": packed(table.values),
+        "baseline": None if run.baseline is None else packed(run.baseline),
+        "means": means_data(table),
+        "curves": run.curves and curves_data(run.curves),
+        "answered": None,
+        "pairs": [],
+    }
+    if run.verdict and "confusion" in run.verdict:
+        found |= answers_data(table)
+        found["confusion"] = run.verdict["confusion"]
+    return found
+
+
+def means_data(table: Table) -> dict | None:
+    """The means over groups, None if neither list has any."""
+    if not (has_groups(table.rows) or has_groups(table.columns)):
+        return None
+    groups = in_order_of_rows(grouped(table))
+    return {
+        "rows": [row.name for row in groups.table.rows],
+        "columns": [column.name for column in groups.table.columns],
+        "values": packed(groups.table.values),
+        "deviations": packed(groups.deviations),
+    }
+
+
+def answers_data(table: Table) -> dict:
+    """The prompt groups, each trajectory's scores for them, its answer, whether that is right and
+    its margin (None without a label, or with several), and the pairs that are taken for each
+    other."""
+    entries, _ = groups_of(table.columns)
+    scores, right = group_scores(table), is_right(table.rows, entries)
+    answered, apart = answers(scores, right), margins(scores, right)
+    first = ranks_of_right(scores, right) == 1
+    return {
+        "groups": [entry.name for entry in entries],
+        "scores": packed(scores),
+        "answered": answered.tolist(),
+        "hits": [bool(hit) if own.any() else None for hit, own in zip(first, right)],
+        "margins": [round(float(m), 6) if np.isfinite(m) else None for m in apart],
+        "pairs": confused_pairs(scores, right, answered),
+    }
+
+
+def confused_pairs(scores: np.ndarray, right: np.ndarray, answered: np.ndarray) -> list[dict]:
+    """Pairs of behaviours of which one is taken for the other, most mistakes first, each with two
+    clips: `left` of `a`, the one furthest into `b`, and `right` of `b`, the one furthest into `a`.
+    `there`, `back`: how many of `a` are taken for `b`, and of `b` for `a`. Without a mistake the
+    two that come closest."""
+    single, labels, n_groups = has_one(right), right.argmax(1), right.shape[1]
+    towards = scores - np.take_along_axis(scores, labels[:, None], 1)  # [N, G]: above 0 is wrong
+    counts = confusion(scores, right)
+    furthest = np.full((n_groups, n_groups), -1)  # of each group into each
+    closeness = np.full((n_groups, n_groups), -np.inf)
+    for group in range(n_groups):
+        members = np.flatnonzero(single & (labels == group))
+        if len(members):
+            furthest[group] = members[towards[members].argmax(0)]
+            closeness[group] = towards[members].max(0)
+    pairs = [
+        (a, b) for a, b in zip(*np.triu_indices(n_groups, 1)) if furthest[[a, b], 0].min() >= 0
+    ]
+    mistakes = {(a, b): counts[a, b] + counts[b, a] for a, b in pairs}
+    pairs.sort(key=lambda p: (mistakes[p], max(closeness[p], closeness[p[::-1]])), reverse=True)
+    n_mistaken = sum(count > 0 for count in mistakes.values())
+    return [
+        {
+            **{"a": int(a), "there": int(counts[a, b]), "left": int(furthest[a, b])},
+            **{"b": int(b), "back": int(counts[b, a]), "right": int(furthest[b, a])},
+        }
+        for a, b in pairs[: max(n_mistaken, 1)]
+    ]
+
+
+def curves_data(curves: Curves) -> dict:
+    """values: zlib of uint8 [N, P, K], each step less the one before; low, high: what 0 and LEVELS
+    are for each trajectory. frames [N, K]; times [N, K], None where the frame rate is unknown."""
+    values = np.asarray(curves.values, np.float64).transpose(0, 2, 1)  # [N, P, K]
+    low, high = values.min((1, 2)), values.max((1, 2))
+    span = np.where(high > low, high - low, 1)[:, None, None]
+    levels = np.rint((values - low[:, None, None]) / span * LEVELS).astype(np.uint8)
+    steps = np.diff(levels, axis=2, prepend=np.uint8(0))  # modulo 256
+    return {
+        "how": curves.how,
+        "points": values.shape[2],
+        "frames": curves.frames.tolist(),
+        "times": None if np.isnan(curves.times).any() else np.round(curves.times, 3).tolist(),
+        "low": low.tolist(),
+        "high": (low + span[:, 0, 0]).tolist(),
+        "values": base64.b64encode(zlib.compress(steps.tobytes(), 6)).decode(),
+    }
+
+
+def packed(array: np.ndarray) -> str:
+    return base64.b64encode(np.asarray(array, "<f4").tobytes()).decode()

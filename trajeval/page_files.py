@@ -1,0 +1,72 @@
+"""Pages made from the folders of results: of one run again, of several side by side."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from trajeval.cache import Cache, default_folder
+from trajeval.files import open_regular
+from trajeval.media import media_of
+from trajeval.page import page, page_of
+from trajeval.page_data import Run, baseline_of, used
+from trajeval.results import Results, as_json, read_results
+from trajeval.terminal import UserError
+
+PAGE = "report.html"
+
+
+def page_again(folder: str | Path) -> dict[str, bytes]:
+    """The page of the run whose results are in a folder, and its run.json, which has the page's
+    hash, by their names. Raises UserError."""
+    import hashlib
+
+    found = read_results(folder)
+    run = run_of(found, folder)
+    content = page_of(run, folder, Cache(default_folder()))
+    digests = run.record.get("files", {}) | {PAGE: hashlib.sha256(content).hexdigest()}
+    return {"run.json": as_json(run.record | {"files": digests}), PAGE: content}
+
+
+def comparison_page(
+    title: str, runs: list[Results], folders: list, names: list[str], table: list | None, place
+) -> bytes:
+    """The page of several runs, with their rows in the same order. table: of their metrics, its
+    header first. place: the folder of the page. Raises UserError."""
+    shown = [run_of(run, folder) for run, folder in zip(runs, folders)]
+    shown = [run._replace(record=run.record | {"experiment": n}) for run, n in zip(shown, names)]
+    first = shown[0]
+    entries = used(first.record, first.table)
+    media = media_of(first.record, entries, folders[0], Cache(default_folder()), place)
+    return page(title, shown, media, table)
+
+
+def run_of(found: Results, folder: str | Path) -> Run:
+    """What the page shows of results. Raises UserError if a file cannot be read."""
+    folder = Path(folder)
+    try:
+        record = json.loads(read(folder / "run.json"))
+        verdict = None
+        if "metrics.json" in record.get("files", {}):
+            verdict = json.loads(read(folder / "metrics.json"))
+        baseline = baseline_in(folder, record, found)
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"{folder}: damaged, run the evaluator again: {error}") from None
+    return Run(record, found.table, verdict, found.curves, baseline)
+
+
+def baseline_in(folder: Path, record: dict, found: Results) -> np.ndarray | None:
+    """The baseline of page_data.Run, from the embeddings, in the order of the table's rows."""
+    if "embeddings.npz" not in record.get("files", {}):
+        return None
+    with open_regular(folder / "embeddings.npz") as file, np.load(file) as arrays:
+        names, videos, texts = arrays["trajectories"].tolist(), arrays["videos"], arrays["texts"]
+    places = {name: i for i, name in enumerate(names)}
+    videos = videos[[places[row.name] for row in found.table.rows]]
+    groups = [prompt["group"] for prompt in record.get("prompts", [])]
+    return baseline_of(found.table.label, groups, videos, texts)
+
+
+def read(path: Path) -> str:
+    with open_regular(path) as file:
+        return file.read().decode("utf-8")
