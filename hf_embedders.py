@@ -1,6 +1,7 @@
 """Video-language models of transformers that embed videos and prompts on their own: VideoPrism and
 PE-AV; and what all models from Hugging Face folders share."""
 
+import os
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from hf_loading import check_memory, strict_loading
 from trajeval import readings
 from trajeval.files import stamps
 from trajeval.model import Model
-from trajeval.terminal import UserError
+from trajeval.terminal import UserError, printable
 from trajeval.weights import check_finite, sha256
 
 # How a folder's processor prepares frames: what run.json and users are told.
@@ -39,7 +40,7 @@ class FolderModel(Model):
 
     @property
     def description(self) -> str:
-        return Path(self.model).name
+        return Path(os.path.abspath(self.model)).name
 
     @cached_property
     def folder(self) -> Path:
@@ -261,11 +262,20 @@ class PeVideo(FolderModel):
         named = [value for key, value in entries(self.config) if key == "architecture"]
         if all(str(name).isidentifier() for name in named):
             return []
-        return [f"{self.folder / CONFIG}: architecture: must be a model of timm, got {named}"]
+        found = printable(", ".join(map(str, named)))
+        return [f"{self.folder / CONFIG}: architecture: must be a model of timm, got {found}"]
 
     def load_network(self):
-        network = super().load_network()
-        return getattr(network, "video_model", network)  # of pe_audio_video, whose audio is left
+        if self.config["model_type"] == "pe_video":
+            return super().load_network()
+        import torch
+        from transformers import AutoConfig, PeVideoModel
+
+        config = AutoConfig.from_pretrained(str(self.folder), **SAFELY).video_config
+        state, settings = video_branch(list(self.weights)), {"device_map": self.device_map}
+        return PeVideoModel.from_pretrained(
+            None, config=config, state_dict=state, dtype=torch.float32, **settings
+        )
 
     def embed_clips(self, frames, times):
         network = self.video_network
@@ -280,3 +290,17 @@ class PeVideo(FolderModel):
             return network.text_video_head(network.text_model(**tokens).last_hidden_state[:, 0])
 
         return infer(embed)
+
+
+def video_branch(weights: list[str]) -> dict[str, Any]:
+    """The weights of the video and text branch of a model of audio and video, which transformers
+    5.23 cannot load as a whole beside timm 1.0.31; its branches share the text encoder."""
+    from safetensors import safe_open
+
+    state = {}
+    for path in weights:
+        with safe_open(path, "pt") as file:
+            for key in file.keys():  # noqa: SIM118
+                if key.startswith(("video_model.", "text_model.")):
+                    state[key.removeprefix("video_model.")] = file.get_tensor(key)
+    return state
