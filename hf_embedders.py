@@ -272,9 +272,12 @@ class PeVideo(FolderModel):
         from transformers import AutoConfig, PeVideoModel
 
         config = AutoConfig.from_pretrained(str(self.folder), **SAFELY).video_config
-        state, settings = video_branch(list(self.weights)), {"device_map": self.device_map}
         return PeVideoModel.from_pretrained(
-            None, config=config, state_dict=state, dtype=torch.float32, **settings
+            None,
+            config=config,
+            state_dict=video_branch(list(self.weights)),
+            dtype=torch.float32,
+            device_map=self.device_map,
         )
 
     def embed_clips(self, frames, times):
