@@ -17,8 +17,9 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
-from hf_embedders import FolderModel, PeVideo, VideoPrism
+from hf_embedders import PeVideo, VideoPrism
 from hf_folders import CONFIG, MODULES, on_disk, read_json, small_files, wrong_name
+from hf_models import FolderModel
 from hf_sentences import SentenceModel, wrong_package
 from hf_xclip import XClip
 from trajeval.evaluator import main
