@@ -20,9 +20,15 @@ from clip_evaluator import ClipModel
 from s3d_evaluator import S3DModel
 from trajeval.evaluator import main
 from trajeval.options import shared_options
+from transformers_evaluator import TransformersModel
 from viclip_evaluator import ViCLIPModel
 
-MODELS = {"S3D": S3DModel, "ViCLIP": ViCLIPModel, "CLIP": ClipModel}
+MODELS = {
+    "S3D": S3DModel,
+    "ViCLIP": ViCLIPModel,
+    "CLIP": ClipModel,
+    "transformers": TransformersModel,
+}
 OPTIONS = ROOT / "docs/options.md"
 
 
