@@ -83,16 +83,13 @@ class VlmJudge(FolderModel, Judge):
     ):
         super().__init__(model or (RERANKER if question == "rank" else MODEL), **settings)
         self.question, self.chat_template = question, chat_template
+        self.score_label = LABELS[question]
         self._one_at_a_time = Lock()  # tokenizers are not safe with several threads
 
     @property
     def description(self) -> str:
         asked = f"{super().description}, question {self.question}"
         return f"{asked}, chat template" if self.chat_template else asked
-
-    @property
-    def score_label(self) -> str:
-        return LABELS[self.question]
 
     @cached_property
     def architecture(self) -> list:
@@ -112,8 +109,8 @@ class VlmJudge(FolderModel, Judge):
         kind = self.config["model_type"]
         if kind not in KINDS:
             raise UserError(
-                f"{self.folder / CONFIG}: a model of the kind {kind} does not answer questions about "
-                f"videos: take one such as {MODEL}"
+                f"{self.folder / CONFIG}: a model of the kind {kind} does not answer questions "
+                f"about videos: take one such as {MODEL}"
             )
         if getattr(self.processor, "video_processor", None) is None:
             raise UserError(f"{self.folder}: a model of the kind {kind} does not take videos")

@@ -5,7 +5,6 @@ through it once: all up to the end of the video if the video comes first, else t
 import copy
 from collections.abc import Iterator
 from inspect import signature
-from os.path import commonprefix
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -51,7 +50,9 @@ def shared_length(network: Any, texts: list[dict], n: int) -> int:
     ids = [text["input_ids"][0].tolist() for text in texts]
     if len(ids) < 2:
         return 0
-    length = min(len(commonprefix(ids)), *(len(one) - n for one in ids))
+    first, last = min(ids), max(ids)  # in the order of words, so all others begin as both do
+    differ = (i for i, (one, other) in enumerate(zip(first, last)) if one != other)
+    length = min(next(differ, len(first)), *(len(one) - n for one in ids))
     places = {getattr(network.config, name, None) for name in PLACES} - {None}
     within = places.intersection(ids[0][:length])
     return length if within and not any(places.intersection(one[length:]) for one in ids) else 0

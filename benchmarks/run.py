@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # users' imports are compiled once, too
 
 import decoding
+import judges
 import networks
 import torch
 import whole
@@ -23,7 +24,12 @@ from measuring import Row
 
 from trajeval.devices import n_cores
 
-SECTIONS = {"networks": networks.rows, "decoding": decoding.rows, "whole": whole.rows}
+SECTIONS = {
+    "networks": networks.rows,
+    "judges": judges.rows,
+    "decoding": decoding.rows,
+    "whole": whole.rows,
+}
 
 
 def main() -> int:
