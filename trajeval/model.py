@@ -30,15 +30,16 @@ class Model(ABC):
     name: identifies the family in the cache and in run.json. packages: distributions, other than
     PyTorch and NumPy, whose versions the embeddings depend on. options: what the command line
     takes besides the shared options; an option that has the name of a parameter of __init__ is
-    passed to it. n_frames: frames sampled from a video, even if even_frames is true. resize, size:
-    how frames are scaled, as in videos.read_clips. architecture: what the network depends on
-    besides its files, as JSON values.
+    passed to it. n_frames: frames sampled from a video, even if even_frames is true. frames_shown:
+    the default in words, where it is not one number. resize, size: how frames are scaled, as in
+    videos.read_clips. architecture: what the network depends on besides its files, as JSON values.
     """
 
     name: ClassVar[str]
     packages: ClassVar[tuple[str, ...]] = ()
     options: ClassVar[tuple[Option, ...]] = ()
     even_frames: ClassVar[bool] = False
+    frames_shown: ClassVar[str | None] = None
     n_frames: int
     resize: Any = "crop"
     size: int | None = 224

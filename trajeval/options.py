@@ -218,6 +218,11 @@ def shared_options(model_class) -> list[Option]:
     """The options of every evaluator, in the order of --help."""
     frames = whole(2 if model_class.even_frames else 1, 1024, model_class.even_frames)
     n_frames = Option(
-        "--n-frames", "frames sampled from each video", "N", frames, model_class.n_frames
+        "--n-frames",
+        "frames sampled from each video",
+        "N",
+        frames,
+        model_class.n_frames,
+        model_class.frames_shown,
     )
     return [*RUN_OPTIONS, n_frames, FPS, *MODEL_OPTIONS]
