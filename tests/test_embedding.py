@@ -93,9 +93,12 @@ def embed(model, paths, cache=embedding.NO_CACHE, batch_size=None):
 
 def same(ours, others):
     """Whether answers are equal, embeddings bit for bit."""
-    return [(a.embedding.tobytes(), a._replace(embedding=None, kept=False)) for a in ours] == [
-        (b.embedding.tobytes(), b._replace(embedding=None, kept=False)) for b in others
-    ]
+    return list(map(comparable, ours)) == list(map(comparable, others))
+
+
+def comparable(answer):
+    values = {view: found.tobytes() for view, found in answer.views.items()}
+    return answer._replace(views=values, kept=False, partly=False)
 
 
 def is_right(answers, paths):
@@ -432,7 +435,7 @@ def test_kept_answers_are_the_fresh_ones(paths, store, tmp_path, monkeypatch):
     fresh = embed(MeanColour(), listed)
     assert "damaged" in fresh[5].warning and str(cut) not in fresh[5].warning
     assert same(embed(MeanColour(), listed, store), fresh)
-    monkeypatch.setattr(videos, "read_clips", no_decoder)
+    monkeypatch.setattr(videos, "read_views", no_decoder)
     assert same(embed(Untouched(), listed, store), fresh)
     assert store.problem is None
 
@@ -566,7 +569,7 @@ def test_errors_are_not_kept(paths, store, tmp_path, monkeypatch):
     path = write_video(tmp_path / "high.mp4", counting_frames(3, 40, 32))
     error = VideoError(f"{path}: too large for the memory")
     with monkeypatch.context() as patched:
-        patched.setattr(videos, "read_clips", lambda *_: (found for found in [error]))
+        patched.setattr(videos, "read_views", lambda *_: (found for found in [error]))
         assert embed(MeanColour(), [path], store) == [error]
     (answer,) = embed(MeanColour(resize=whole), [path], store)
     assert isinstance(answer, VideoError)
@@ -591,15 +594,15 @@ def test_an_overflow_is_not_kept(paths, store):
 
 def test_a_video_that_changes_meanwhile_is_not_kept(paths, store, tmp_path, monkeypatch):
     """Hashed, then replaced, then decoded: the old content's entry would have the new frames."""
-    path, read_clips = tmp_path / "a.mp4", videos.read_clips
+    path, read_views = tmp_path / "a.mp4", videos.read_views
     shutil.copy(paths[0], path)
 
     def read_late(*arguments):
         shutil.copy(paths[3], path)
-        return read_clips(*arguments)
+        return read_views(*arguments)
 
     with monkeypatch.context() as patched:
-        patched.setattr(videos, "read_clips", read_late)
+        patched.setattr(videos, "read_views", read_late)
         assert is_right(embed(MeanColour(), [path], store), paths[3:4])
     assert is_right(embed(MeanColour(), paths, store), paths)
 
@@ -726,7 +729,7 @@ def test_each_part_is_kept_by_content_start_and_end(long, store, monkeypatch, tm
     assert len({answer.embedding.tobytes() for answer in fresh}) == 5
     assert len({answer.content for answer in fresh}) == 1
     copy = shutil.copy(path, tmp_path / "copy.mov")
-    monkeypatch.setattr(videos, "read_clips", no_decoder)
+    monkeypatch.setattr(videos, "read_views", no_decoder)
     kept = embed(Untouched(), [Source(copy, *part) for part in parts], store)
     assert same(kept, fresh) and all(answer.kept for answer in kept)
 
@@ -741,7 +744,7 @@ def test_folders_and_arrays_are_kept_by_their_content(long, store, monkeypatch, 
     assert [answer.fps for answer in fresh] == [None, None, 10]
     assert None not in [answer.content for answer in fresh]
     with monkeypatch.context() as patched:
-        patched.setattr(videos, "read_clips", no_decoder)
+        patched.setattr(videos, "read_views", no_decoder)
         listed = [tmp_path / "b", frames.copy(), Source(frames[:, :, ::1], fps=10)]
         kept = embed(Untouched(), listed, store)
     assert same(kept, fresh)

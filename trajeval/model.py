@@ -186,11 +186,29 @@ class Model(ABC):
         return embed_prompts(self, prompts)[0]
 
     def similarity(self, videos: list, prompts: list[str]) -> "np.ndarray":
-        """Cosine similarities of videos and prompts, float32 [N, P] in [-1, 1]. Takes and raises
-        what embed_videos and embed_prompts do."""
+        """Cosine similarities of videos and prompts, float32 [N, P] in [-1, 1]; of a Judge, its
+        scores. Takes and raises what embed_videos and embed_prompts do."""
         from trajeval.embedding import similarity
 
         return similarity(self, videos, prompts)
+
+
+class FrameModel(Model):
+    """A model that embeds frame by frame: the embedding of a clip is the mean of its frames'. Each
+    frame is embedded once, however many clips it is in, and along a trajectory its clips are made
+    of at most twice n_frames frames."""
+
+    @abstractmethod
+    def embed_frames(self, frames: "torch.Tensor") -> "torch.Tensor":
+        """Frames on the device, uint8 RGB [N, H, W, 3] -> embeddings [N, D] of any length. Called
+        as embed_clips is, and raises what it does."""
+
+    def embed_clips(self, frames, times):
+        from trajeval.batches import mean_of_frames
+
+        return mean_of_frames(
+            self.embed_frames(frames.flatten(0, 1)).unflatten(0, frames.shape[:2])
+        )
 
 
 class Judge(Model):
@@ -201,7 +219,7 @@ class Judge(Model):
     """
 
     score_label: str
-    embed_clips = embed_texts = embed_videos = embed_prompts = similarity = None
+    embed_clips = embed_texts = embed_videos = embed_prompts = None
 
     @abstractmethod
     def score(
