@@ -47,16 +47,15 @@ def rows(folder: Path, quick: bool) -> Iterator[Row]:
 
 
 def small_network():
-    """A Qwen3-VL of 37 million parameters, with random weights."""
+    """A Qwen3-VL of 6 million parameters, with random weights."""
     from transformers import AutoConfig, AutoModelForImageTextToText
 
     config = AutoConfig.from_pretrained(FOLDER)
     text, vision = config.text_config, config.vision_config
-    text.hidden_size, text.intermediate_size, text.num_hidden_layers = 512, 1536, 8
-    text.num_attention_heads, text.num_key_value_heads, text.head_dim = 8, 4, 64
-    text.rope_parameters["mrope_section"] = [12, 10, 10]
-    vision.hidden_size, vision.intermediate_size, vision.depth, vision.num_heads = 256, 1024, 6, 4
-    vision.out_hidden_size, vision.deepstack_visual_indexes = 512, [1, 3, 5]
+    text.hidden_size, text.intermediate_size, text.num_hidden_layers = 256, 768, 6
+    text.num_attention_heads, text.num_key_value_heads = 8, 4
+    vision.hidden_size, vision.intermediate_size, vision.num_heads = 128, 512, 4
+    vision.out_hidden_size, vision.depth = 256, 4
     torch.manual_seed(0)
     network = AutoModelForImageTextToText.from_config(config, dtype=torch.float32)
     return network.eval().requires_grad_(False)
