@@ -24,6 +24,10 @@ WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 SMALL = ("*.json", "*.jinja", "*.txt", "*.model")  # all that is needed besides weights
 VOCABULARIES = ("tokenizer.json", "vocab.json", "vocab.txt", "tokenizer.model", "spiece.model")
 PROCESSORS = ("processor_config.json", "video_preprocessor_config.json", "preprocessor_config.json")
+SETTINGS = (
+    *(*PROCESSORS, "tokenizer_config.json"),
+    *("sentence_bert_config.json", "config_sentence_transformers.json"),
+)
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack")
 ATTENTION = ("eager", "sdpa")  # others may be code that is fetched from the Hub
 REPOSITORY = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
@@ -167,6 +171,9 @@ def check_config(folder: Path) -> None:
 
 
 def check_files(folder: Path) -> None:
+    for name in SETTINGS:
+        if (folder / name).is_file():
+            read_json(folder / name)
     if not any((folder / name).is_file() for name in VOCABULARIES):
         raise UserError(f"{folder}: has no tokenizer ({', '.join(VOCABULARIES)})")
     if not any((folder / name).is_file() for name in PROCESSORS):

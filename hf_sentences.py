@@ -7,8 +7,8 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from hf_embedders import SAFELY, FolderModel
 from hf_folders import CONFIG, modules_of, read_json
+from hf_models import SAFELY, FolderModel
 from trajeval.terminal import UserError
 
 NEEDED = 5, 4  # the first sentence-transformers that takes video

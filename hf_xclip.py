@@ -2,7 +2,7 @@
 
 from contextlib import nullcontext
 
-from hf_embedders import FolderModel
+from hf_models import FolderModel
 from trajeval.model import Judge
 
 

@@ -17,9 +17,10 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
-from hf_embedders import FolderModel, PeVideo, VideoPrism
+from hf_embedders import PeVideo, VideoPrism
 from hf_folders import CONFIG, MODULES, on_disk, read_json, small_files, wrong_name
-from hf_sentences import SentenceModel
+from hf_models import FolderModel
+from hf_sentences import SentenceModel, wrong_package
 from hf_xclip import XClip
 from trajeval.evaluator import main
 from trajeval.options import Option, choice, whole
@@ -72,7 +73,10 @@ class TransformersModel(FolderModel):
 
     @classmethod
     def from_arguments(cls, args, cache):
-        return family_of(args.model).from_arguments(args, cache)
+        family = family_of(args.model)
+        if problems := wrong_arguments(family, args):
+            raise UserError(*problems)
+        return family.from_arguments(args, cache)
 
     @classmethod
     def check(cls, args) -> list[str]:
@@ -81,15 +85,14 @@ class TransformersModel(FolderModel):
             problems.append("--device-map: cannot be combined with --device")
         if args.device_map and not find_spec("accelerate"):
             problems.append("--device-map: needs accelerate: use `uv run --extra hf ...`")
+        if args.model == MODEL:
+            problems += wrong_package()
         if args.model is None or problems or not on_disk(args.model):
             return problems
         try:
-            family = family_of(args.model)
+            return wrong_arguments(family_of(args.model), args)
         except UserError as error:
-            return problems + error.problems
-        if args.dimensions and family is not SentenceModel:
-            problems.append(f"--dimensions: {printable(args.model)} is not trained for it")
-        return problems
+            return error.problems
 
 
 def family_of(model: str) -> type[FolderModel]:
@@ -114,11 +117,21 @@ def family_of(model: str) -> type[FolderModel]:
     return family
 
 
+def wrong_arguments(family: type[FolderModel], args) -> list[str]:
+    """What is wrong with the options for a model of a family."""
+    if args.dimensions is None:
+        return family(args.model, n_frames=args.n_frames).wrong_settings
+    if family is not SentenceModel:
+        return [f"--dimensions: {printable(args.model)} is not trained for it"]
+    return SentenceModel(args.model, dimensions=args.dimensions).wrong_settings
+
+
 def elsewhere(folder: Path) -> str:
-    """The end of a message: the command that takes a model that this one does not."""
+    """The end of a message: the command that may take a model that this one does not."""
     if (folder / "open_clip_config.json").is_file():
-        return "; clip_evaluator.py takes this one"
-    return ""
+        return "; clip_evaluator.py takes models of open_clip"
+    named = str(read_json(folder / CONFIG).get("architectures"))
+    return "; vlm_evaluator.py takes generative ones" if "ForConditionalGeneration" in named else ""
 
 
 if __name__ == "__main__":
