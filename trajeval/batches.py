@@ -29,11 +29,11 @@ class Fresh(NamedTuple):
 
 
 class Part(NamedTuple):
-    """What a network is given at a time: a clip of a video, or some of its frames.
-    name: the video's. footage: where the frames are, at places, int64 [T]. times: float64 [T]."""
+    """What a network is given at a time: a clip of a video, or some of its frames. name: the
+    video's. frames: uint8 [F, H, W, 3]; places: int64 [T], those of them; times: float64 [T]."""
 
     name: str
-    footage: "Footage"
+    frames: np.ndarray
     places: np.ndarray
     times: np.ndarray
 
@@ -73,8 +73,8 @@ def parts_of(model, name: str, footage: "Footage") -> list[Part]:
         places = np.arange(len(footage.frames))
         starts = range(0, len(places), model.n_frames)
         split = (places[start : start + model.n_frames] for start in starts)
-        return [Part(name, footage, some, np.zeros(len(some))) for some in split]
-    return [Part(name, footage, *clip) for clip in different_clips(footage)[0]]
+        return [Part(name, footage.frames, some, np.zeros(len(some))) for some in split]
+    return [Part(name, footage.frames, *clip) for clip in different_clips(footage)[0]]
 
 
 def different_clips(footage: "Footage") -> tuple[list[tuple], dict[View, list[int]]]:
@@ -147,7 +147,7 @@ def shape_of(model, part):
     """The shape that the parts of a batch share; None for a VideoError."""
     if is_error(part):
         return None
-    shape = part.footage.frames.shape[1:]
+    shape = part.frames.shape[1:]
     return shape if by_frame(model) else (len(part.places), *shape)
 
 
@@ -214,7 +214,7 @@ def embed_alike(model, batch):
 
     from trajeval.videos import VideoError
 
-    frames = [part.footage.frames[part.places] for part in batch]
+    frames = [part.frames[part.places] for part in batch]
     frames = torch.from_numpy(np.concatenate(frames) if by_frame(model) else np.stack(frames))
     if model.device.startswith("cuda"):
         frames = frames.pin_memory()  # so that it is copied beside other work
@@ -255,8 +255,8 @@ def infer(embed, *inputs) -> np.ndarray:
 
 
 def normalized(frames, mean: tuple, std: tuple):
-    """Tensors, uint8 [..., H, W, 3] -> float32 [..., 3, H, W]: scaled to [0, 1], less a mean, over a
-    standard deviation for each colour."""
+    """Tensors, uint8 [..., H, W, 3] -> float32 [..., 3, H, W]: scaled to [0, 1], less a mean, over
+    a standard deviation for each colour."""
     import torch
 
     video = frames.movedim(-1, -3).float() / 255

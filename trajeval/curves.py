@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from trajeval.table import Table
+
 
 class Curves(NamedTuple):
     """The similarities of N trajectories with P prompts at K times of each.
@@ -19,3 +21,11 @@ class Curves(NamedTuple):
     frames: np.ndarray
     times: np.ndarray
     values: np.ndarray
+
+
+class Control(NamedTuple):
+    """What became of the run's Table, and of its Curves if it has any, when every trajectory was
+    changed in one way. curves: None without, and for a still picture, whose curve is constant."""
+
+    table: Table
+    curves: Curves | None

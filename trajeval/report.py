@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 
+from trajeval.curves import Control, Curves
 from trajeval.figures import as_png, confusion_matrix, group_bars, heatmap
 from trajeval.metrics import answers, margins, ranks_of_right
 from trajeval.names import with_short_names
@@ -41,13 +42,16 @@ def report(
     title: str,
     model_name: str,
     *,
+    curves: Curves | None = None,
+    controls: dict[str, Control] | None = None,
     vmin: float | None = None,
     vmax: float | None = None,
 ) -> Report:
     """Everything that is drawn and computed of a table of similarities.
 
-    model_name: for the verdict's sentence. vmin, vmax: the ends of the heatmaps' colour scale,
-    by default the lowest and the highest value of each.
+    model_name: for the verdict's sentence. curves, controls: of the same rows and columns. vmin,
+    vmax: the ends of the heatmaps' colour scale, by default the lowest and the highest value of
+    each.
     """
     scale: dict[str, Any] = {"vmin": vmin, "vmax": vmax}
     shown = with_short_names(table)
