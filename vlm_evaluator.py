@@ -23,13 +23,13 @@ from typing import Any
 
 import numpy as np
 
-from hf_embedders import SAFELY, FolderModel
-from hf_folders import CONFIG, wrong_name
+from hf_folders import on_disk, wrong_name
+from hf_models import SAFELY, FolderModel
 from trajeval.evaluator import main
 from trajeval.model import Judge
 from trajeval.options import Option, choice
 from trajeval.readings import Reading
-from trajeval.terminal import UserError
+from trajeval.terminal import UserError, printable
 from vlm_questions import LABELS, answer_tokens, check_prompt, score_of, text_of
 
 MODEL, RERANKER = "Qwen/Qwen3-VL-2B-Instruct", "Qwen/Qwen3-VL-Reranker-2B"
@@ -67,9 +67,10 @@ class VlmJudge(FolderModel, Judge):
         Option("--chat-template", "ask --question true as a whole message of the model's template"),
         Option(
             "--device-map",
-            "auto: spread a network that is too large for one GPU over all GPUs and the CPU",
+            "auto: spread the weights over all GPUs and the main memory, with accelerate",
             "HOW",
             choice("auto"),
+            shown="all on --device",
         ),
     )
 
@@ -99,21 +100,30 @@ class VlmJudge(FolderModel, Judge):
     def weights_type(self) -> str:
         return "float32" if self.precision == "tf32" else self.precision
 
-    @cached_property
-    def text_network(self):
-        """The model's processor. Raises UserError for a model that cannot be asked about videos."""
+    def find_files(self):
+        if on_disk(self.model) is None:
+            self.check_kind()  # before large files are downloaded
+        return super().find_files()
+
+    def check_kind(self) -> None:
+        """Raises UserError for a model that does not answer questions about what it sees."""
         from transformers.models.auto.modeling_auto import (
             MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES as KINDS,
         )
 
-        kind = self.config["model_type"]
+        kind = self.config.get("model_type")
         if kind not in KINDS:
             raise UserError(
-                f"{self.folder / CONFIG}: a model of the kind {kind} does not answer questions "
-                f"about videos: take one such as {MODEL}"
+                f"--model {printable(self.model)}: is of type {printable(str(kind))}, which does "
+                f"not answer questions about videos: take one such as {MODEL}"
             )
+
+    @cached_property
+    def text_network(self):
+        """The model's processor. Raises UserError for a model that cannot be asked about videos."""
+        self.check_kind()
         if getattr(self.processor, "video_processor", None) is None:
-            raise UserError(f"{self.folder}: a model of the kind {kind} does not take videos")
+            raise UserError(f"--model {printable(self.model)}: does not take videos")
         return self.processor
 
     @cached_property
@@ -122,7 +132,10 @@ class VlmJudge(FolderModel, Judge):
         try:
             return answer_tokens(self.question, self.text_network, self.chat_template)
         except UserError as error:
-            raise UserError(*(f"{self.folder}: {problem}" for problem in error.problems)) from None
+            shown = printable(self.model)
+            raise UserError(
+                *(f"--model {shown}: {problem}" for problem in error.problems)
+            ) from None
 
     @cached_property
     def video_network(self):
@@ -193,11 +206,10 @@ class VlmJudge(FolderModel, Judge):
         problems = [] if args.model is None else wrong_name(args.model)
         if args.chat_template and args.question != "true":
             problems.append("--chat-template: --question yes and rank always have theirs")
-        if args.device_map and args.device != "auto":
-            problems.append("--device-map auto chooses the devices: leave --device out")
-        for package in ("transformers", *(["accelerate"] if args.device_map else [])):
-            if find_spec(package) is None:
-                problems.append(f"vlm_evaluator.py needs {package}: install the extra [hf]")
+        if args.device_map and args.device not in ("auto", None):
+            problems.append("--device-map: cannot be combined with --device")
+        if args.device_map and not find_spec("accelerate"):
+            problems.append("--device-map: needs accelerate: use `uv run --extra hf ...`")
         return problems
 
 

@@ -336,7 +336,7 @@ def load(folder, *arguments, **settings):
 
 def test_a_model_that_does_not_answer_questions(folder):
     edit(folder / "config.json", model_type="clip")
-    assert "of the kind clip does not answer questions about videos" in refused(load, folder)
+    assert "is of type clip, which does not answer questions about videos" in refused(load, folder)
 
 
 def test_a_model_without_a_chat_template(folder):
