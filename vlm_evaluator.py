@@ -47,7 +47,7 @@ class VlmJudge(FolderModel, Judge):
     """
 
     name = "vlm"
-    n_frames, resize = 16, None  # frames are scaled by the model's own processor
+    n_frames = 16
     options = (
         Option(
             "--model",
@@ -141,6 +141,9 @@ class VlmJudge(FolderModel, Judge):
     def video_network(self):
         _ = self.answer  # a model that cannot be asked is not loaded
         return super().video_network
+
+    def resize(self, frame):  # later, by the model's processor, which looks at all frames together
+        return frame
 
     def load_network(self):
         from transformers import AutoModelForImageTextToText
