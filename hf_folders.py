@@ -30,7 +30,7 @@ SETTINGS = (
 )
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack")
 ATTENTION = ("eager", "sdpa")  # others may be code that is fetched from the Hub
-REPOSITORY = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
+REPOSITORY = re.compile(r"(\w[\w.-]*/\w[\w.-]*)(?:@(\w[\w./-]*))?", re.ASCII)
 
 
 # --- finding
@@ -45,7 +45,7 @@ def wrong_name(model: str) -> list[str]:
     if not REPOSITORY.fullmatch(model):
         return [
             f"--model {printable(model)}: neither a folder nor OWNER/NAME, the name of a "
-            "repository of the Hugging Face Hub"
+            "repository of the Hugging Face Hub, with @REVISION if it is not its main one"
         ]
     return []
 
@@ -57,11 +57,19 @@ def on_disk(model: str) -> Path | None:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 
+    repository, revision = parts(model)
     try:
-        folder = Path(snapshot_download(model, local_files_only=True))
+        folder = Path(snapshot_download(repository, revision=revision, local_files_only=True))
     except LocalEntryNotFoundError:
         return None
     return None if wrong_folder(folder) else folder
+
+
+def parts(model: str) -> tuple[str, str | None]:
+    """The repository and the revision that OWNER/NAME@REVISION means."""
+    found = REPOSITORY.fullmatch(model)
+    assert found  # or wrong_name has a message
+    return found[1], found[2]
 
 
 def small_files(model: str) -> Path:
@@ -91,13 +99,17 @@ def download(model: str, patterns: Iterable[str], what: str) -> Path:
     """The folder in the Hub's cache, with those files of a repository that match the patterns."""
     from huggingface_hub import snapshot_download
 
+    repository, revision = parts(model)
+    place, of_revision = f"checkpoints/{Path(repository).name}", ""
+    if revision:
+        of_revision = f" --revision {revision}"
     advice = (
-        f"\n  published at: {HUB}{model}"
-        f"\n  get it with:  hf download {model} --local-dir checkpoints/{Path(model).name}"
-        f"\n  then give:    --model checkpoints/{Path(model).name}"
+        f"\n  published at: {HUB}{repository}"
+        f"\n  get it with:  hf download {repository}{of_revision} --local-dir {place}"
+        f"\n  then give:    --model {place}"
     )
-    get = partial(snapshot_download, allow_patterns=list(patterns))
-    return Path(from_hub(get, model, what=what, advice=advice))
+    get = partial(snapshot_download, revision=revision, allow_patterns=list(patterns))
+    return Path(from_hub(get, repository, what=what, advice=advice))
 
 
 def weights_of(folder: Path) -> list[Path]:

@@ -102,6 +102,31 @@ def test_order_and_batch_size_change_nothing(project):
     assert after[2] == pytest.approx(before[2][::-1], abs=1e-5)
 
 
+def test_x_clip_is_a_judge(project):
+    model = options(MODELS / "xclip")
+    assert evaluate_here(*model) == 0
+    assert iio.imread("out/exp.png").std() > 10
+    _, _, numbers = read_numbers("out/exp")
+    assert np.abs(numbers).max() <= 1 and np.ptp(numbers) > 1e-3
+    run = json.loads(Path("out/exp/run.json").read_text(encoding="utf-8"))
+    assert run["similarity"] == "cosine similarity, X-CLIP" and run["n_frames"] == 8
+    frames = iio.imread(TRAJECTORIES[1], plugin="pyav")
+    frames = frames[np.arange(8) * len(frames) // 8]
+    whole = TransformersModel.load(str(MODELS / "xclip"), device="cpu")
+    found = whole.processor(videos=list(frames), text=PROMPTS, padding=True, return_tensors="pt")
+    with torch.inference_mode():
+        network = whole.video_network
+        logits = network(**found).logits_per_video[0] / network.logit_scale.exp()
+    assert numbers[1] == pytest.approx(logits.numpy(), abs=1e-5)
+
+    for module in ("torch", "av", "transformers"):
+        write(project / f"shadow/{module}.py", f"raise RuntimeError('{module} was imported')")
+    before = Path("out/exp/similarities.csv").read_bytes()
+    done = evaluate(*model, PYTHONPATH=str(project / "shadow"))
+    assert (done.returncode, done.stdout) == (0, "out/exp.png\n"), done.stderr
+    assert Path("out/exp/similarities.csv").read_bytes() == before
+
+
 def test_frames_are_those_that_the_model_was_made_for(project, copy):
     folder = copy("pe_video")
     settings = json.loads((folder / "processor_config.json").read_text())
@@ -390,6 +415,7 @@ def test_wrong_options(project, capsys, name, others, message):
         ("", "neither a folder nor OWNER/NAME"),
         ("xclip", "neither a folder nor OWNER/NAME"),
         ("a/b/c", "neither a folder nor OWNER/NAME"),
+        ("a/b@", "neither a folder nor OWNER/NAME"),
         ("https://huggingface.co/Qwen/Qwen3-VL-Embedding-2B", "neither a folder nor OWNER/NAME"),
         ("prompts.txt", "is a file: give the folder that it is in"),
         (".", "config.json: cannot be read"),
@@ -491,6 +517,9 @@ def test_models_of_the_hub(project):
         assert done.returncode == 2
         assert "test/missing could not be downloaded: the Hub has no such repo" in done.stderr
         assert "hf download test/missing --local-dir checkpoints/missing" in done.stderr
+        done = evaluate("--model", "test/missing@refs/pr/4", **environment)
+        assert "hf download test/missing --revision refs/pr/4 --local-dir" in done.stderr
+        assert any("revision/refs%2Fpr%2F4" in path for _, path, _ in requests)
         assert "Traceback" not in done.stderr
 
 
