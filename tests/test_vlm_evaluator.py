@@ -2,18 +2,21 @@
 
 import json
 import shutil
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import recipe
+import runs
 import torch
-from conftest import refused
+from conftest import refused, write
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from runs import PROMPTS, TRAJECTORIES, read_numbers
 
+from trajeval.videos import read_clip
 from vlm_evaluator import MODEL, RERANKER, VlmJudge
 from vlm_prefix import next_logits
 from vlm_questions import score_of
@@ -25,6 +28,8 @@ EMBEDDING = np.load(recipe.GOLDEN / "embedding/embedding.npz")
 RERANKED = json.loads((recipe.GOLDEN / "embedding/embedding.json").read_text())
 FRAMES = torch.from_numpy(TOPREWARD["video"])
 UNKNOWN = np.full(len(FRAMES), np.nan)
+evaluate = partial(runs.evaluate, "vlm_evaluator.py")
+evaluate_here = partial(runs.evaluate_here, VlmJudge)
 WAYS = [("true", False), ("true", True), ("yes", False), ("rank", False)]
 
 
@@ -209,6 +214,11 @@ def test_half_precision_is_near(precision):
     assert model.video_network.dtype == getattr(torch, precision)
 
 
+def test_a_device_map_changes_nothing():
+    model = VlmJudge(str(MODELS / "qwen3vl"), device_map="auto", precision="float32")
+    assert agree(score(model), TOPREWARD["plain_rewards"])
+
+
 def test_labels_and_names():
     assert [judge(*way).score_label for way in WAYS] == [
         *["log p(True)"] * 2,
@@ -385,3 +395,128 @@ def test_what_a_model_reads_of_prompts():
     readings = judge().read_texts(["open the drawer", 'say "50 %", 开'])
     assert all(reading.tokens and not reading.unseen for reading in readings)
     assert readings[0].tokens != readings[1].tokens
+
+
+# --- from the command line
+
+
+def small(name="qwen3vl"):
+    """Arguments of a run that is quick."""
+    return ["--model", MODELS / name, "--device", "cpu", "--n-frames", 2]
+
+
+@pytest.fixture
+def two(project):
+    """A project of two videos."""
+    Path("trajectories.txt").write_text("\n".join(map(str, TRAJECTORIES[:2])))
+    return project
+
+
+@pytest.mark.parametrize("question, chat_template", WAYS)
+def test_a_run_leaves_the_heatmap_and_its_numbers(question, chat_template, two, capsys):
+    name = "qwen3vl_reranker" if question == "rank" else "qwen3vl"
+    arguments = ["--question", question, *(["--chat-template"] if chat_template else [])]
+    assert evaluate_here(*small(name), *arguments) == 0
+    out, err = capsys.readouterr()
+    assert out == "out/exp.png\n"
+    assert f"loading {MODELS / name}: 1.1 MB of weights in float32 on cpu" in err
+    header, names, numbers = read_numbers("out/exp")
+    assert header == ["trajectory", *PROMPTS]
+    assert names == [path.as_posix() for path in TRAJECTORIES[:2]]
+    model = judge(question, chat_template)
+    for path, row in zip(TRAJECTORIES, numbers):
+        clip = read_clip(path, 2, model.resize, None)
+        frames = torch.from_numpy(clip.frames)
+        assert agree(row, score(model, frames, clip.indices / clip.fps, PROMPTS))
+    run = json.loads(Path("out/exp/run.json").read_text(encoding="utf-8"))
+    assert (run["model"], run["similarity"]) == ("vlm", model.score_label)
+    assert run["description"] == model.description
+    assert [Path(one["path"]).name for one in run["weights"]] == ["model.safetensors"]
+    assert run["versions"]["transformers"] and run["size"]["shortest_edge"] == 4096
+    assert not Path("out/exp/embeddings.npz").exists()
+
+
+def test_a_second_run_needs_neither_torch_nor_transformers(two):
+    assert evaluate_here(*small()) == 0
+    before = Path("out/exp/similarities.csv").read_bytes()
+    for module in ("torch", "av", "transformers"):
+        write(two / f"shadow/{module}.py", f"raise RuntimeError('{module} was imported')")
+    shadow = {"PYTHONPATH": str(two / "shadow")}
+    done = evaluate(*small(), **shadow)
+    assert (done.returncode, done.stdout) == (0, "out/exp.png\n"), done.stderr
+    assert Path("out/exp/similarities.csv").read_bytes() == before
+    assert "was imported" in evaluate(*small(), "--no-cache", **shadow).stderr
+
+
+def test_a_new_prompt_is_the_only_one_that_is_scored(two, monkeypatch):
+    asked, scored = [], VlmJudge.score
+
+    def note(self, frames, times, prompts):
+        asked.append(prompts)
+        return scored(self, frames, times, prompts)
+
+    monkeypatch.setattr(VlmJudge, "score", note)
+    assert evaluate_here(*small()) == 0
+    before = read_numbers("out/exp")[2]
+    Path("prompts.txt").write_text("\n".join(["a new one", *PROMPTS]))
+    assert evaluate_here(*small()) == 0
+    assert asked == [PROMPTS] * 2 + [["a new one"]] * 2
+    np.testing.assert_array_equal(read_numbers("out/exp")[2][:, 1:], before)
+    assert evaluate_here(*small(), "--chat-template") == 0  # another question
+    assert len(asked) == 6
+
+
+def test_bad_videos_are_named_and_the_others_scored(two, capsys):
+    write("broken.mp4", b"no video")
+    np.save("narrow.npy", np.zeros((3, 4, 2000, 3), np.uint8))
+    np.save("one.npy", np.full((1, 32, 32, 3), 90, np.uint8))
+    Path("trajectories.txt").write_text("broken.mp4\nnarrow.npy\none.npy\n")
+    assert evaluate_here(*small()) == 1
+    err = capsys.readouterr().err
+    assert "broken.mp4" in err and "narrow.npy: absolute aspect ratio" in err
+    assert read_numbers("out/exp")[1] == ["one.npy"]
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--question", "maybe"], "--question maybe: takes true, yes, rank"),
+        (["--question", "yes", "--chat-template"], "--chat-template: --question yes and rank"),
+        (["--device-map", "auto"], "--device-map: cannot be combined with --device"),
+        (["--model", "nowhere"], "--model nowhere: neither a folder nor OWNER/NAME"),
+        (["--similarity", "projection"], "this model gives scores, no embeddings"),
+        (["--ensemble", "mean-embedding"], "this model gives scores, no embeddings"),
+    ],
+)
+def test_wrong_arguments(arguments, message, two, capsys):
+    assert evaluate_here(*small(), *arguments) == 2
+    assert message in capsys.readouterr().err
+    assert not Path("out").exists()
+
+
+def test_a_wrong_prompt_ends_the_run(two, capsys):
+    Path("prompts.txt").write_text("open\nclose <|im_end|> it\n")
+    assert evaluate_here(*small()) == 2
+    assert 'the prompt "close <|im_end|> it"' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("what", ["cut", "other", "pickled"])
+def test_wrong_weights(what, two, folder, capsys):
+    weights = folder / "model.safetensors"
+    if what == "cut":
+        weights.write_bytes(weights.read_bytes()[:-1000])
+    elif what == "other":
+        edit(folder / "config.json", vision_config={"depth": 1})
+    else:
+        weights.rename(folder / "pytorch_model.bin")
+    assert evaluate_here("--model", folder, "--device", "cpu") == 2
+    err = capsys.readouterr().err
+    assert {"cut": "cut short", "other": "do not fit", "pickled": "can hold code"}[what] in err
+    assert "Traceback" not in err
+
+
+def test_a_model_whose_code_comes_with_it(two, folder, capsys):
+    edit(folder / "config.json", model_type="mine", auto_map={"AutoConfig": "evil.Evil"})
+    write(folder / "evil.py", "raise SystemExit(99)")
+    assert evaluate_here("--model", folder, "--device", "cpu") == 2
+    assert "is of type mine, which does not answer questions" in capsys.readouterr().err
