@@ -21,8 +21,9 @@ from s3d_evaluator import S3DModel
 from trajeval.evaluator import main
 from trajeval.options import shared_options
 from viclip_evaluator import ViCLIPModel
+from vlm_evaluator import VlmJudge
 
-MODELS = {"S3D": S3DModel, "ViCLIP": ViCLIPModel, "CLIP": ClipModel}
+MODELS = {"S3D": S3DModel, "ViCLIP": ViCLIPModel, "CLIP": ClipModel, "judges": VlmJudge}
 OPTIONS = ROOT / "docs/options.md"
 
 
