@@ -214,6 +214,13 @@ def test_half_precision_is_near(precision):
     assert model.video_network.dtype == getattr(torch, precision)
 
 
+def test_similarities_from_python_are_scores():
+    model = VlmJudge.load(str(MODELS / "qwen3vl"), "yes", device="cpu", n_frames=8)
+    found = model.similarity([FRAMES.numpy(), TRAJECTORIES[0]], TASKS)
+    assert agree(found[0], TOPREWARD["vqascore_frames"])
+    assert found.shape == (2, 5) and model.embed_videos is None
+
+
 def test_a_device_map_changes_nothing():
     model = VlmJudge(str(MODELS / "qwen3vl"), device_map="auto", precision="float32")
     assert agree(score(model), TOPREWARD["plain_rewards"])
