@@ -5,6 +5,7 @@ import shutil
 from functools import cache, partial
 from pathlib import Path
 
+import hub
 import numpy as np
 import pytest
 import recipe
@@ -527,3 +528,21 @@ def test_a_model_whose_code_comes_with_it(two, folder, capsys):
     write(folder / "evil.py", "raise SystemExit(99)")
     assert evaluate_here("--model", folder, "--device", "cpu") == 2
     assert "is of type mine, which does not answer questions" in capsys.readouterr().err
+
+
+def test_a_model_of_the_hub(two, tmp_path):
+    """It is downloaded once; one of another kind is not, beyond its small files."""
+    for name in ("good", "other"):
+        shutil.copytree(MODELS / "qwen3vl", tmp_path / "hub/test" / name)
+    edit(tmp_path / "hub/test/other/config.json", model_type="clip")
+    with hub.serve(tmp_path / "hub") as (address, requests):
+        environment = {"HF_ENDPOINT": address, "HF_HOME": str(tmp_path / "home")}
+        run = partial(evaluate, "--device", "cpu", "--n-frames", 2, **environment)
+        done = run("--model", "test/other")
+        assert done.returncode == 2 and "--model test/other: is of type clip" in done.stderr
+        assert not [path for method, path, _ in requests if path.endswith("model.safetensors")]
+        done = run("--model", "test/good")
+        assert (done.returncode, done.stdout) == (0, "out/exp.png\n"), done.stderr
+        assert "downloading the weights of test/good" in done.stderr
+        seen = len(requests)
+        assert run("--model", "test/good").returncode == 0 and len(requests) == seen
