@@ -40,7 +40,7 @@ class TransformersModel(FolderModel):
     """Any of these models, for the command line. `load` and `from_arguments` give a model of the
     family that its folder says it is of."""
 
-    n_frames, frames_shown = None, "what the model was made for"
+    n_frames, frames_shown = None, "the model's own"
     options = (
         Option(
             "--model",

@@ -20,10 +20,17 @@ from clip_evaluator import ClipModel
 from s3d_evaluator import S3DModel
 from trajeval.evaluator import main
 from trajeval.options import shared_options
+from transformers_evaluator import TransformersModel
 from viclip_evaluator import ViCLIPModel
 from vlm_evaluator import VlmJudge
 
-MODELS = {"S3D": S3DModel, "ViCLIP": ViCLIPModel, "CLIP": ClipModel, "judges": VlmJudge}
+MODELS = {
+    "S3D": S3DModel,
+    "ViCLIP": ViCLIPModel,
+    "CLIP": ClipModel,
+    "transformers": TransformersModel,
+    "judges": VlmJudge,
+}
 OPTIONS = ROOT / "docs/options.md"
 
 
