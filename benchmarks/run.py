@@ -17,6 +17,7 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # users' imports are compiled o
 
 import curves
 import decoding
+import judges
 import networks
 import torch
 import whole
@@ -27,6 +28,7 @@ from trajeval.devices import n_cores
 SECTIONS = {
     "networks": networks.rows,
     "curves": curves.rows,
+    "judges": judges.rows,
     "decoding": decoding.rows,
     "whole": whole.rows,
 }

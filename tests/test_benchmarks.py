@@ -18,6 +18,7 @@ def test_all_benchmarks_run():
     for what in (
         "S3D float32: channels last",
         "ViCLIP-B float32",
+        "judge, --question true: 12 prompts, over one prompt",
         "200 frames of 480x480",
         "10 parts",
     ):

@@ -22,12 +22,14 @@ from trajeval.evaluator import main
 from trajeval.options import shared_options
 from transformers_evaluator import TransformersModel
 from viclip_evaluator import ViCLIPModel
+from vlm_evaluator import VlmJudge
 
 MODELS = {
     "S3D": S3DModel,
     "ViCLIP": ViCLIPModel,
     "CLIP": ClipModel,
     "transformers": TransformersModel,
+    "judges": VlmJudge,
 }
 OPTIONS = ROOT / "docs/options.md"
 
