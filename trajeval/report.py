@@ -41,38 +41,37 @@ def report(
     title: str,
     model_name: str,
     *,
+    curves: Curves | None = None,
     vmin: float | None = None,
     vmax: float | None = None,
+    plots: str | None = None,
+    strips: Strips | None = None,
 ) -> Report:
     """Everything that is drawn and computed of a table of similarities.
 
-    model_name: for the verdict's sentence. vmin, vmax: the ends of the heatmaps' colour scale,
-    by default the lowest and the highest value of each.
+    model_name: for the verdict's sentence. curves: of the same rows and columns, before --normalize
+    and --softmax. vmin, vmax: the ends of the heatmaps' colour scale, by default the lowest and the
+    highest value of each. plots: png, pdf or svg, to draw plots for papers; strips: reads the
+    frames that they show.
     """
     scale: dict[str, Any] = {"vmin": vmin, "vmax": vmax}
-    shown = with_short_names(table)
     files = {"similarities.csv": similarities_csv(table), "similarities.npy": as_npy(table.values)}
     if has_groups(table.columns):
         files["scores.csv"] = scores_csv(table)
     verdict = judge(table, model_name)
     lines = list(first_few([f"warning: {warning}" for warning in table.warnings], "warnings"))
     lines += summary(table, verdict)
-    if not (has_groups(table.rows) or has_groups(table.columns)):
-        return Report(as_png(heatmap(shown, title, **scale)), files, verdict, lines)
-
-    groups = grouped(table)
-    ordered = shown.take(columns=column_order(shown))
-    files["heatmap.png"] = as_png(heatmap(ordered, title, **scale))
-    files["groups.csv"] = groups_csv(groups)
-    if not has_groups(table.rows):
-        groups = groups._replace(table=groups.table._replace(rows=shown.rows))
-    groups = in_order_of_rows(groups)
-    files["groups.png"] = as_png(group_bars(groups.table, groups.deviations, title))
     if verdict:
         files["metrics.json"] = as_json(verdict)
-        if np.any(verdict["confusion"]):
-            files["confusion.png"] = as_png(draw_confusion(verdict, groups.table.rows, title))
-    picture = as_png(group_heatmap(groups, title, **scale))
+    if plots:
+        from trajeval.plots import draw_plots  # takes two seconds to import
+
+        files |= draw_plots(table, verdict, curves, strips, plots, **scale)
+    shown = with_short_names(table)
+    if not (has_groups(table.rows) or has_groups(table.columns)):
+        return Report(as_png(heatmap(shown, title, **scale)), files, verdict, lines)
+    files["groups.csv"] = groups_csv(grouped(table))
+    picture = as_png(group_heatmap(in_order_of_rows(grouped(shown)), title, **scale))
     return Report(picture, files, verdict, lines)
 
 
@@ -84,17 +83,6 @@ def group_heatmap(groups: Grouped, title: str, *, with_deviations: bool = True, 
         deviations=groups.deviations if with_deviations else None,
         **scale,
     )
-
-
-def draw_confusion(verdict: dict, order: list[Entry], title: str) -> Figure:
-    """The confusion matrix of a verdict: rows are the behaviours that have trajectories with one
-    label, in the order of the groups in `order`; columns are the same, then the other prompt
-    groups."""
-    names, counts = verdict["prompt_groups"], np.array(verdict["confusion"])
-    present = [names.index(group.name) for group in order if group.name in names]
-    present = [i for i in present if counts[i].any()]
-    columns = present + [i for i in range(len(names)) if i not in present]
-    return confusion_matrix(counts[np.ix_(present, columns)], [names[i] for i in columns], title)
 
 
 def similarities_csv(table: Table) -> bytes:
