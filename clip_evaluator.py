@@ -26,7 +26,7 @@ from clip_names import FOLDER, HUB, wrong_names
 from trajeval import readings
 from trajeval.evaluator import main
 from trajeval.files import check_unchanged, stamps
-from trajeval.model import Model
+from trajeval.model import FrameModel
 from trajeval.options import Option, path
 from trajeval.terminal import UserError, answer
 from trajeval.weights import sha256
@@ -46,7 +46,7 @@ PREPARATION = {
 FACTS = {"preparation": PREPARATION, "weights": str, "files": dict[str, str]}
 
 
-class ClipModel(Model):
+class ClipModel(FrameModel):
     """A model of open_clip, applied frame by frame.
 
     model: a name of open_clip, with `pretrained` a tag of it or a file of weights; or
@@ -158,15 +158,11 @@ class ClipModel(Model):
     def text_network(self):
         return self.video_network
 
-    def embed_clips(self, frames):
-        import torch.nn.functional as F
-
+    def embed_frames(self, frames):
         from trajeval.batches import normalized
 
-        video = normalized(frames, self.preparation["mean"], self.preparation["std"])
-        images = self.video_network.encode_image(video.flatten(0, 1))  # [B * T, D]
-        images = F.normalize(images.float(), dim=1).unflatten(0, frames.shape[:2])
-        return F.normalize(images.mean(1), dim=1)
+        images = normalized(frames, self.preparation["mean"], self.preparation["std"])
+        return self.video_network.encode_image(images)
 
     def embed_texts(self, prompts: list[str]):
         from trajeval.batches import infer

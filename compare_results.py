@@ -12,7 +12,6 @@ from trajeval.terminal import (
     answer,
     exit_on_interrupt,
     plural,
-    printable,
     run_command,
     run_script,
     tell,
@@ -21,7 +20,6 @@ from trajeval.terminal import (
 if __name__ == "__main__":
     exit_on_interrupt()
 
-from collections import Counter
 from pathlib import Path
 
 from trajeval.arguments import Parser, parse_options
@@ -32,7 +30,6 @@ OPTIONS = [
     Option("-e, --experiment-id", "name of the comparison: NAME.png and NAME.csv", "NAME"),
     OUTPUT_DIR,
 ]
-NAMED = 3  # differences between two runs that are named; the rest are counted
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -48,12 +45,12 @@ def run(argv):
     args, problems = parse_arguments(argv)
     runs = read_runs(args.results, problems)
     names = unique_names(runs, args.results)
-    picture, table = f"{args.experiment_id}.png", compare(runs, names)
+    picture, table = f"{args.experiment_id}.png", compare(runs, names, args.results)
     files = {
         picture: draw(runs, names),
         f"{args.experiment_id}.csv": as_csv(table[0], table[1:]) if table else None,
     }
-    tell(as_text(table, names) if table else "nothing is labelled, so there are no metrics")
+    tell(describe(table, names))
     replace_files(args.output_dir, files)
     answer(Path(args.output_dir) / picture)
     return 0
@@ -78,6 +75,8 @@ def parse_arguments(argv):
 def read_runs(folders, problems):
     """The results, all with their rows in the order of the first. Raises UserError with everything
     that is wrong."""
+    from trajeval.pairing import in_one_order
+
     runs = []
     for folder in folders:
         try:
@@ -85,12 +84,9 @@ def read_runs(folders, problems):
         except UserError as error:
             problems += error.problems
     refuse(problems)
-    by_content = all(content for run in runs for content in run.contents)
-    keys = [keys_of(run, by_content) for run in runs]
-    for i in range(1, len(runs)):
-        problems += differences(keys[0], keys[i], folders[0], folders[i])
+    runs, problems = in_one_order(runs, folders)
     refuse(problems)
-    return [in_order(run, list(own), list(keys[0])) for run, own in zip(runs, keys)]
+    return runs
 
 
 def refuse(problems):
@@ -114,50 +110,6 @@ def wrong_places(output_dir, name):
     return problems
 
 
-def keys_of(run, by_content):
-    """Key -> path of each row, in order. A key is the video's content (or its path, where contents
-    are not known), its labels, sorted, and how many such rows come before it."""
-    names = {name for column in run.table.columns for name in column.groups}
-    seen, keys = Counter(), {}
-    for row, content in zip(run.table.rows, run.contents):
-        key = (content if by_content else row.name, tuple(sorted(names & set(row.groups))))
-        keys[*key, seen[key]] = row.name
-        seen[key] += 1
-    return keys
-
-
-def differences(first, other, first_folder, folder):
-    """Messages about trajectories and labels of a run that are not those of the first run."""
-    problems = set()
-    for keys, others, here, there in (
-        (first, other, first_folder, folder),
-        (other, first, folder, first_folder),
-    ):
-        videos, paths = {video for video, *_ in others}, set(others.values())
-        for key in keys.keys() - others.keys():
-            (video, labels, _), path = key, keys[key]
-            shown, place = printable(path), f"in {here}, but not in {there}"
-            if video in videos and not labels:
-                problems.add(f"{shown} has no label in {here}, but one in {there}")
-            elif video in videos:
-                problems.add(f"{shown} is labelled {printable(', '.join(labels))} {place}")
-            elif path in paths:
-                problems.add(f"{shown} is {place}: another video has this path there")
-            else:
-                problems.add(f"{shown} is {place}")
-    found = sorted(problems)
-    if len(found) > NAMED:
-        found[NAMED:] = [f"... and {len(found) - NAMED} more between {first_folder} and {folder}"]
-    return found
-
-
-def in_order(run, keys, wanted):
-    """A run with its rows in the order of the wanted keys."""
-    places = {key: i for i, key in enumerate(keys)}
-    order = [places[key] for key in wanted]
-    return run._replace(table=run.table.take(order), contents=[run.contents[i] for i in order])
-
-
 def unique_names(runs, folders):
     """The experiments' names, or their folders where two are the same."""
     names = [run.name for run in runs]
@@ -165,76 +117,21 @@ def unique_names(runs, folders):
 
 
 def draw(runs, names):
-    """The heatmaps side by side, as a PNG file: of groups where there are any."""
-    from trajeval.figures import as_png, side_by_side
-    from trajeval.names import with_short_names
-    from trajeval.report import group_heatmap
-    from trajeval.table import grouped, in_order_of_rows
+    from trajeval.panels import draw
 
-    pictures = []
-    for run, name in zip(runs, names):
-        groups = in_order_of_rows(grouped(with_short_names(run.table)))
-        figure = group_heatmap(groups, f"{name}\n{run.model}", with_deviations=False)
-        pictures.append(as_png(figure))
-    return side_by_side(pictures)
+    return draw(runs, names)
 
 
-def compare(runs, names):
-    """The table of metrics, its header first; None if nothing is labelled."""
-    import numpy as np
+def compare(runs, names, folders):
+    from trajeval.comparison import compare
 
-    from trajeval.metrics import bootstrap, differences, interval, resamples
-    from trajeval.verdict import SEED
-
-    scored = [labelled_scores(run.table) for run in runs]
-    if None in scored:
-        return None
-    header = ["metric"]
-    for name in names:
-        header += [name, f"{name} low", f"{name} high"]
-    for name in names[1:]:
-        difference = f"{name} - {names[0]}"
-        header += [difference, f"{difference} low", f"{difference} high"]
-    weights = resamples(len(scored[0][1]), np.random.default_rng(SEED))
-    drawn = [bootstrap(scores, right, weights) for scores, right in scored]
-    compared = [differences(drawn[0], others) for others in drawn[1:]]
-    table = [header]
-    for metric in drawn[0]:
-        values = [interval(*found[metric]) for found in drawn]
-        values += [found[metric] for found in compared]
-        table.append([metric, *(v[key] for v in values for key in ("value", "low", "high"))])
-    return table
+    return compare(runs, names, folders)
 
 
-def labelled_scores(table):
-    """The scores and the labels of what is labelled, float64 and bool [n, G], None if nothing is.
-    The groups that have trajectories come first, in the order of these: the same in all runs."""
-    from trajeval.table import group_scores, has_groups
-    from trajeval.verdict import labelled_rows
+def describe(table, names):
+    from trajeval.comparison import as_text
 
-    names = list(dict.fromkeys(column.group for column in table.columns))
-    if not has_groups(table.columns) or len(names) < 2:
-        return None
-    rows, right = labelled_rows(table, names)
-    if not len(rows):
-        return None
-    present = dict.fromkeys(name for i in rows for name in sorted(table.rows[i].groups))
-    order = [names.index(name) for name in present if name in names]
-    order += [i for i in range(len(names)) if i not in order]
-    return group_scores(table.take(rows))[:, order], right[:, order]
-
-
-def as_text(table, names):
-    """The table for the terminal: value and interval in one column."""
-    header = [printable(name, 32) for name in names]
-    header += [f"{printable(name, 20)} - {printable(names[0], 20)}" for name in names[1:]]
-    widths = [max(20, len(title)) for title in header]
-    lines = [" " * 42 + "  ".join(f"{title:>{w}}" for title, w in zip(header, widths))]
-    for metric, *numbers in table[1:]:
-        triples = zip(numbers[::3], numbers[1::3], numbers[2::3])
-        cells = (f"{value:.2f} ({low:.2f}, {high:.2f})" for value, low, high in triples)
-        lines.append(f"{metric:42}" + "  ".join(f"{c:>{w}}" for c, w in zip(cells, widths)))
-    return "\n".join(lines)
+    return as_text(table, names) if table else "nothing is labelled, so there are no metrics"
 
 
 if __name__ == "__main__":

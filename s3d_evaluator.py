@@ -195,7 +195,7 @@ class S3DModel(Model):
         self.cache.put("text_networks", key, weights)
         return module.word_to_token, weights
 
-    def embed_clips(self, frames):
+    def embed_clips(self, frames, times):
         """Frames on the device, uint8 [B, T, H, W, 3], or float32 from `half` -> [B, 512]."""
         return self.video_network(frames)
 

@@ -147,7 +147,7 @@ class ViCLIPModel(Model):
     def text_network(self):
         return self.network.text_encoder.to(self.device)
 
-    def embed_clips(self, frames):
+    def embed_clips(self, frames, times):
         from trajeval.batches import normalized
 
         return self.video_network(normalized(frames, MEAN, STD))

@@ -17,7 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from s3d_evaluator import DEMO, S3DModel
 from s3dg import STConv3D
 from s3dg_inference import Convolutions, MaxPool, halve
-from trajeval.batches import embed_batch, normalized, threads_of
+from trajeval.batches import Part, embed_batch, normalized, threads_of
 from trajeval.devices import default_batch_size, n_cores, split_work
 from trajeval.videos import Clip
 from viclip import ViCLIP
@@ -203,7 +203,8 @@ def viclip(size: str, precision: str) -> ViCLIPModel:
 
 def random_clip(n_frames: int) -> Clip:
     frames = np.random.default_rng(0).integers(0, 256, (n_frames, SIDE, SIDE, 3), np.uint8)
-    return Clip(frames, np.arange(n_frames), n_frames, None, (SIDE, SIDE), None)
+    numbers = np.arange(n_frames)
+    return Clip(frames, numbers, numbers / 30, n_frames, None, (SIDE, SIDE), None)
 
 
 def as_float(clip: Clip) -> torch.Tensor:
@@ -217,8 +218,12 @@ def last(video: torch.Tensor) -> torch.Tensor:
 
 def embed(model, *clips) -> np.ndarray:
     """The embeddings as evaluators compute them, [B, D]."""
-    answers = embed_batch(model, [("", clip) for clip in clips])
-    return np.stack([answer.embedding for answer in answers])
+    return np.stack(embed_batch(model, [part_of(clip) for clip in clips]))
+
+
+def part_of(clip: Clip) -> Part:
+    """A clip as a batch has it."""
+    return Part("", clip.frames, np.arange(len(clip.frames)), clip.times)
 
 
 def splits() -> list[tuple[int, int]]:
@@ -229,7 +234,7 @@ def splits() -> list[tuple[int, int]]:
 def at_a_time(model, clip: Clip, batches: int, threads: int, batch_size: int = 1):
     """A function that embeds clips as evaluators do, and how many clips it embeds."""
     pool = threads_of(model, batches, threads)
-    batch = [("", clip)] * batch_size
+    batch = [part_of(clip)] * batch_size
 
     def function():
         for done in [pool.submit(embed_batch, model, batch) for _ in range(2 * batches)]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from decoding import make_trajectories
 from measuring import ROOT, Row, compared, limited, run
+from networks import part_of
 
 from s3d_evaluator import DEMO, S3DModel
 from trajeval.batches import embed_batch, threads_of
@@ -126,7 +127,7 @@ def videos_alone(model, paths) -> None:
 
 def network_alone(model, clip, n: int) -> None:
     with threads_of(model, *split_work(model.device)) as pool:
-        deque(pool.map(lambda _: embed_batch(model, [("", clip)]), range(n)), 0)
+        deque(pool.map(lambda _: embed_batch(model, [part_of(clip)]), range(n)), 0)
 
 
 def kept_rows(folder: Path, listed: Path, rounds: int) -> Iterator[Row]:

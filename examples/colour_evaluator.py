@@ -58,7 +58,7 @@ class ColourModel(Model):
 
     text_network = None
 
-    def embed_clips(self, frames):  # uint8 [B, T, H, W, 3] -> [B, 7]
+    def embed_clips(self, frames, times):  # uint8 [B, T, H, W, 3], seconds [B, T] -> [B, 7]
         colours = frames.float().mean((1, 2, 3)) / 255  # [B, 3]
         distances = (colours[:, None] - self.video_network).norm(dim=2)
         return (-self.sharpness * distances).exp()

@@ -45,6 +45,8 @@ def check(path, everything, times, start, end, n):
     clip = read_clip(part, n, whole)
     chosen = [expected[i] for i in sample_indices(len(expected), n)]
     assert clip.length == len(expected) and clip.indices.tolist() == chosen
+    seconds = [float(times[i] - times[expected[0]]) for i in chosen]
+    assert clip.times.tolist() == pytest.approx(seconds, abs=1e-9)
     assert np.array_equal(clip.frames, everything[chosen])
 
 
@@ -229,6 +231,16 @@ def test_files_that_are_no_videos_are_named_with_the_part(tmp_path):
         (error,) = read_clips([f"{path}#t=1,2"], 2)
         assert str(error).startswith(f"{path}#t=1,2: {message}")
         path.write_text("no film\n" * 99)
+
+
+def test_when_frames_are_shown(tmp_path):
+    """Of frames without times, only if their rate is given."""
+    frames = counting_frames(8, 32, 32)
+    assert np.isnan(read_clip(frames, 4).times).all()
+    assert read_clip(Source(frames, fps=10), 4).times.tolist() == [0, 0.2, 0.4, 0.6]
+    assert read_clip(Source(frames, 0.1, fps=10), 3).times.tolist() == [0, 0.2, 0.4]
+    path = write_video(tmp_path / "late.mkv", frames, pts=[3000 + 40 * i for i in range(8)])
+    assert read_clip(path, 4).times.tolist() == [0, 0.08, 0.16, 0.24]
 
 
 def test_a_video_without_times(tmp_path):

@@ -14,8 +14,12 @@ import numpy as np
 import pytest
 
 import compare_results
+from trajeval.areas import auc
+from trajeval.figures import as_png
 from trajeval.metrics import measure
+from trajeval.panels import difference, difference_panel
 from trajeval.results import as_json, as_npy, write_results
+from trajeval.table import Entry, Table, entry_of
 
 ROOT = Path(__file__).parent.parent
 PATHS = [f"clips/{i}.mp4" for i in range(8)]
@@ -57,6 +61,14 @@ def read_table():
     return header, {row[0]: dict(zip(header[1:], map(float, row[1:]))) for row in rows}
 
 
+def metrics_of(scores, right, names=("run", "jump")):
+    """The value of each row of the table, by its name."""
+    scores = np.float32(scores)
+    found = {name: metric["value"] for name, metric in measure(scores, right).items()}
+    areas = auc(scores, np.arange(right.shape[1]), right)
+    return found | {f"AUC of {name}": area for name, area in zip(names, areas)}
+
+
 def test_two_models(capsys):
     weak, strong = noise(0, 0.2), noise(1, 3)
     assert compare(leave("weak", weak), leave("strong", strong)) == 0
@@ -66,11 +78,15 @@ def test_two_models(capsys):
     header, table = read_table()
     assert header[:4] == ["metric", "weak", "weak low", "weak high"]
     labels = np.array([0] * 4 + [1] * 4)
+    expected = metrics_of(weak, labels[:, None] == [0, 1])
+    assert set(table) == set(expected) and "mean_auc" in table
     for metric, row in table.items():
-        expected = measure(np.float32(weak), labels[:, None] == [0, 1])[metric]["value"]
-        assert row["weak"] == pytest.approx(expected)
+        assert row["weak"] == pytest.approx(expected[metric])
         assert row["strong - weak"] == pytest.approx(row["strong"] - row["weak"])
         assert row["strong - weak low"] <= row["strong - weak"] <= row["strong - weak high"]
+    assert "\n* the 95 % interval of the difference excludes 0" in err
+    (line,) = (line for line in err.splitlines() if line.startswith("mean_auc"))
+    assert line.endswith("*") == (table["mean_auc"]["strong - weak low"] > 0)
 
 
 def test_parts_of_one_file_are_told_apart():
@@ -85,14 +101,15 @@ def test_parts_of_one_file_are_told_apart():
             entry |= {"start": start, "end": start + 1}
         path.write_text(json.dumps(run), encoding="utf-8")
     assert compare("out/a", "out/b") == 0
-    for row in read_table()[1].values():
-        assert row["b - a"] == row["b - a low"] == row["b - a high"] == 0
+    assert all(row["b - a"] == 0 for row in read_table()[1].values())
 
 
 def test_a_run_against_itself_differs_by_nothing():
     assert compare(leave("a", noise(0, 1)), leave("b", noise(0, 1))) == 0
-    for row in read_table()[1].values():
-        assert row["b - a"] == row["b - a low"] == row["b - a high"] == 0
+    for metric, row in read_table()[1].items():
+        assert row["b - a"] == 0 and row["b - a low"] <= 0 <= row["b - a high"]
+        if not metric.endswith("median_rank"):  # whole numbers
+            assert row["b - a low"] < row["b - a high"], metric  # eight trajectories say no more
 
 
 def test_order_of_rows_and_of_groups_does_not_matter():
@@ -321,9 +338,9 @@ def test_videos_with_several_labels(capsys):
     assert compare(first, second) == 0
     table = read_table()[1]
     right = np.array([[name in names for name in ("run", "jump")] for names in groups])
+    expected = metrics_of(similarities, right)
     for metric, row in table.items():
-        expected = measure(np.float32(similarities), right)[metric]["value"]
-        assert row["a"] == pytest.approx(expected) and row["b - a"] == 0
+        assert row["a"] == pytest.approx(expected[metric]) and row["b - a"] == 0
     third = leave_several("c", similarities, [*groups[:3], ["run"], *groups[4:]])
     assert compare(first, third) == 2
     assert capsys.readouterr().err.splitlines()[-3:] == [
@@ -331,3 +348,96 @@ def test_videos_with_several_labels(capsys):
         "clips/3.mp4 is labelled run in out/c, but not in out/a",
         "2 problems found; nothing was written",
     ]
+
+
+# --- the other blocks of metrics.json, the picture
+
+
+def interval(value, room=0.1):
+    return {"value": value, "low": value - room, "high": value + room}
+
+
+def leave_with(name, values, vocs, accuracy, **more):
+    """A run with curves and a probe. vocs: of each trajectory for its own prompt."""
+    folder = leave(name, values, **more)
+    rows = [
+        {"trajectory": path, "behaviour": group, "right": voc, "best_wrong": None, "best_time": 1.0}
+        for path, group, voc in zip(PATHS, GROUPS, vocs)
+    ]
+    mean = {"right": interval(np.mean([voc or 0 for voc in vocs])), "best_wrong": None}
+    verdict = {
+        "curves": {
+            "how": "prefix",
+            "groups": [{"name": "run", "count": 4, "right": interval(0.5), "best_wrong": None}],
+            "mean": mean,
+            "trajectories": rows,
+        },
+        "probe": {"kind": "nearest centroid", "accuracy": interval(accuracy), "meaning": "words"},
+    }
+    run = json.loads(Path(folder, "run.json").read_bytes())
+    files = {"run.json": as_json(run), "similarities.npy": as_npy(np.float32(values))}
+    write_results("out", name, b"PNG", files | {"metrics.json": as_json(verdict)})
+    return folder
+
+
+def test_curves_are_compared_in_pairs(capsys):
+    """Two models that find the same trajectories hard differ more surely than two that do not."""
+    vocs = np.linspace(0, 1, 8).tolist()
+    values = noise(0, 1)
+    first = leave_with("a", values, vocs, 0.5)
+    same = leave_with("b", values, [voc - 0.2 for voc in vocs], 0.75)
+    other = leave_with("c", values, [voc - 0.2 for voc in vocs[::-1]], 0.75)
+    assert compare(first, same, other) == 0
+    table = read_table()[1]
+    row, probe = table["curves right"], table["probe accuracy"]
+    assert row["b - a"] == pytest.approx(-0.2) == row["c - a"]
+    assert row["b - a high"] == pytest.approx(-0.2) and row["c - a high"] == pytest.approx(0)
+    assert probe["b - a"] == 0.25  # nothing says which trajectories: as if independent
+    assert probe["b - a low"] == pytest.approx(0.25 - np.hypot(0.1, 0.1))
+    assert "curves run right" in table
+
+
+def test_a_number_that_one_run_does_not_have(capsys):
+    assert compare(leave("a", noise(0, 1)), leave_with("b", noise(1, 1), [None] * 8, 0.5)) == 0
+    with open("out/both.csv", newline="", encoding="utf-8") as file:
+        rows = {row["metric"]: row for row in csv.DictReader(file)}
+    assert rows["curves right"]["a"] == rows["curves right"]["b - a"] == ""
+    assert float(rows["curves right"]["b"]) == 0
+    (line,) = (li for li in capsys.readouterr().err.splitlines() if li.startswith("curves right"))
+    assert line.split()[2] == "-"
+
+
+@pytest.mark.parametrize("content", [b"[", b"[]", b'{"curves": {"trajectories": 3}}', b"\xff"])
+def test_damaged_metrics(content, capsys):
+    first, second = leave("a", noise(0, 1)), leave("b", noise(1, 1))
+    Path("out/b/metrics.json").write_bytes(content)
+    assert compare(first, second) == 2
+    assert "out/b/metrics.json: damaged, run the evaluator again" in capsys.readouterr().err
+
+
+def test_the_picture_has_the_difference():
+    values, plain = np.zeros((8, 2)), {"groups": [None] * 8}
+    first = leave("a", values, prompts=[("x", None), ("y", None)], **plain)
+    second = leave("b", values + [[1, -1]], prompts=[("x", None), ("y", None)], **plain)
+    assert compare(first, second) == 0
+    width = iio.imread("out/both.png").shape[1]
+    second = leave("b", values + [[1, -1]], prompts=[("p", None), ("q", None)], **plain)
+    assert compare(first, second) == 0
+    assert width > 1.3 * iio.imread("out/both.png").shape[1]
+
+
+def test_differences_are_of_the_same_rows_and_columns():
+    rows = [entry_of(name, name) for name in ("run", "jump")]
+    columns = [entry_of(name, name) for name in ("run", "jump", "fly")]
+    first = Table(np.arange(6.0).reshape(2, 3), rows, columns, "cosine")
+    second = first.take([1, 0], [2, 0])
+    change = difference(first, second)
+    assert change.values.tolist() == [[0, 0], [0, 0]]
+    assert [column.name for column in change.columns] == ["run", "fly"]
+    assert difference(first, second._replace(columns=[entry_of("x", "x")] * 2)) is None
+    assert difference(first, second._replace(rows=[Entry("x"), Entry("y")])) is None
+    red = difference_panel(change._replace(values=np.array([[1.0, -1], [0, 0]])), "b - a")
+    as_png(red)
+    mesh = next(c for c in red.axes[0].collections if hasattr(c, "get_facecolors"))
+    assert mesh.get_clim() == (-1, 1)
+    as_png(difference_panel(change, "equal"))

@@ -54,7 +54,7 @@ class MeanColour:
         resize = self.resize if isinstance(self.resize, str) else self.resize.__name__
         return {"resize": resize, "size": self.size}
 
-    def embed_clips(self, frames):
+    def embed_clips(self, frames, times):
         self.batch_sizes.append(len(frames))
         if frames.shape[2] == 40:
             raise ValueError("40 pixels are too high")
@@ -93,9 +93,12 @@ def embed(model, paths, cache=embedding.NO_CACHE, batch_size=None):
 
 def same(ours, others):
     """Whether answers are equal, embeddings bit for bit."""
-    return [(a.embedding.tobytes(), a._replace(embedding=None, kept=False)) for a in ours] == [
-        (b.embedding.tobytes(), b._replace(embedding=None, kept=False)) for b in others
-    ]
+    return list(map(comparable, ours)) == list(map(comparable, others))
+
+
+def comparable(answer):
+    values = {view: found.tobytes() for view, found in answer.views.items()}
+    return answer._replace(views=values, kept=False, partly=False)
 
 
 def is_right(answers, paths):
@@ -161,7 +164,7 @@ def test_similarity_wants_a_list_of_prompts(paths, wrong):
 
 def test_matrices_are_multiplied_at_the_precision(paths):
     class Products(MeanColour):
-        def embed_clips(self, frames):
+        def embed_clips(self, frames, times):
             colours = frames.flatten(1, 3) / 255
             products = colours.mT @ colours  # [B, 3, 3]
             self.type = products.dtype
@@ -178,9 +181,9 @@ def test_matrices_are_multiplied_at_the_precision(paths):
 
 def test_an_overflow_is_named(paths):
     class Overflows(MeanColour):
-        def embed_clips(self, frames):
+        def embed_clips(self, frames, times):
             wrong = torch.inf if frames.shape[2] == 32 else torch.nan
-            return super().embed_clips(frames) * torch.tensor([1, 1, wrong])
+            return super().embed_clips(frames, times) * torch.tensor([1, 1, wrong])
 
     answers = embed(Overflows(precision="float16", resize=whole), paths)
     assert str(answers[0]) == f"{paths[0]}: overflowed in float16: use --precision float32"
@@ -219,9 +222,9 @@ def test_order_and_values_are_right_for_several_batches_at_a_time(paths, tmp_pat
     """Also where the first ones take longest and errors lie between."""
 
     class Slow(MeanColour):
-        def embed_clips(self, frames):
+        def embed_clips(self, frames, times):
             time.sleep(0.05 / (1 + len(self.batch_sizes)))
-            return super().embed_clips(frames)
+            return super().embed_clips(frames, times)
 
     bad = paths[0].with_name("bad.mp4")
     listed = [*paths[::-1], bad, *paths, *paths, bad]
@@ -243,9 +246,9 @@ def test_the_network_is_loaded_once(paths):
                 time.sleep(0.05)
                 self.is_loaded = True
 
-        def embed_clips(self, frames):
+        def embed_clips(self, frames, times):
             _ = self.video_network
-            return super().embed_clips(frames)
+            return super().embed_clips(frames, times)
 
     model = Loads()
     embed(model, paths)
@@ -265,9 +268,9 @@ def test_everything_is_computed_with_the_right_float32_products(paths, monkeypat
             within.pop()
 
     class Records(MeanColour):
-        def embed_clips(self, frames):
+        def embed_clips(self, frames, times):
             seen.append(within[:])
-            return super().embed_clips(frames)
+            return super().embed_clips(frames, times)
 
         def embed_texts(self, prompts):
             seen.append(within[:])
@@ -303,9 +306,9 @@ class Small(MeanColour):
 
     room, error = 2, torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
 
-    def embed_clips(self, frames):
+    def embed_clips(self, frames, times):
         if len(frames) <= self.room:
-            return super().embed_clips(frames)
+            return super().embed_clips(frames, times)
         self.batch_sizes.append(len(frames))
         raise self.error
 
@@ -359,7 +362,7 @@ def test_a_clip_that_fits_only_alone(paths, monkeypatch, n_batches, batch_size):
     class OneAtATime(MeanColour):
         working, lock, n_refused = 0, threading.Lock(), 0
 
-        def embed_clips(self, frames):
+        def embed_clips(self, frames, times):
             with self.lock:
                 self.working += 1
             try:
@@ -367,7 +370,7 @@ def test_a_clip_that_fits_only_alone(paths, monkeypatch, n_batches, batch_size):
                 if self.working > 1 or len(frames) > 1:
                     self.n_refused += 1
                     raise Small.error
-                return super().embed_clips(frames)
+                return super().embed_clips(frames, times)
             finally:
                 with self.lock:
                     self.working -= 1
@@ -411,7 +414,7 @@ class Untouched(MeanColour):
     def video_network(self):
         raise AssertionError("the network was loaded")
 
-    def embed_clips(self, frames):
+    def embed_clips(self, frames, times):
         raise AssertionError("a video was embedded")
 
     def embed_texts(self, prompts):
@@ -432,7 +435,7 @@ def test_kept_answers_are_the_fresh_ones(paths, store, tmp_path, monkeypatch):
     fresh = embed(MeanColour(), listed)
     assert "damaged" in fresh[5].warning and str(cut) not in fresh[5].warning
     assert same(embed(MeanColour(), listed, store), fresh)
-    monkeypatch.setattr(videos, "read_clips", no_decoder)
+    monkeypatch.setattr(videos, "read_views", no_decoder)
     assert same(embed(Untouched(), listed, store), fresh)
     assert store.problem is None
 
@@ -450,9 +453,9 @@ def test_what_is_said_of_the_content_and_the_cache(paths, store):
 
 def test_a_video_that_changes_meanwhile_has_no_hash(paths, tmp_path):
     class Replaces(MeanColour):
-        def embed_clips(self, frames):
+        def embed_clips(self, frames, times):
             shutil.copy(paths[1], path)
-            return super().embed_clips(frames)
+            return super().embed_clips(frames, times)
 
     path = tmp_path / "a.mp4"
     shutil.copy(paths[0], path)
@@ -566,13 +569,13 @@ def test_errors_are_not_kept(paths, store, tmp_path, monkeypatch):
     path = write_video(tmp_path / "high.mp4", counting_frames(3, 40, 32))
     error = VideoError(f"{path}: too large for the memory")
     with monkeypatch.context() as patched:
-        patched.setattr(videos, "read_clips", lambda *_: (found for found in [error]))
+        patched.setattr(videos, "read_views", lambda *_: (found for found in [error]))
         assert embed(MeanColour(), [path], store) == [error]
     (answer,) = embed(MeanColour(resize=whole), [path], store)
     assert isinstance(answer, VideoError)
 
     class Larger(MeanColour):
-        def embed_clips(self, frames):
+        def embed_clips(self, frames, times):
             return frames.float().mean((1, 2, 3))
 
     for resize in ("crop", whole):
@@ -582,8 +585,8 @@ def test_errors_are_not_kept(paths, store, tmp_path, monkeypatch):
 
 def test_an_overflow_is_not_kept(paths, store):
     class Overflows(MeanColour):
-        def embed_clips(self, frames):
-            return super().embed_clips(frames) * torch.inf
+        def embed_clips(self, frames, times):
+            return super().embed_clips(frames, times) * torch.inf
 
     assert isinstance(embed(Overflows(), paths[:1], store)[0], VideoError)
     assert is_right(embed(MeanColour(), paths[:1], store), paths[:1])
@@ -591,24 +594,24 @@ def test_an_overflow_is_not_kept(paths, store):
 
 def test_a_video_that_changes_meanwhile_is_not_kept(paths, store, tmp_path, monkeypatch):
     """Hashed, then replaced, then decoded: the old content's entry would have the new frames."""
-    path, read_clips = tmp_path / "a.mp4", videos.read_clips
+    path, read_views = tmp_path / "a.mp4", videos.read_views
     shutil.copy(paths[0], path)
 
     def read_late(*arguments):
         shutil.copy(paths[3], path)
-        return read_clips(*arguments)
+        return read_views(*arguments)
 
     with monkeypatch.context() as patched:
-        patched.setattr(videos, "read_clips", read_late)
+        patched.setattr(videos, "read_views", read_late)
         assert is_right(embed(MeanColour(), [path], store), paths[3:4])
     assert is_right(embed(MeanColour(), paths, store), paths)
 
 
 def test_a_video_that_is_deleted_meanwhile(paths, store, tmp_path):
     class Removes(MeanColour):
-        def embed_clips(self, frames):
+        def embed_clips(self, frames, times):
             path.unlink()
-            return super().embed_clips(frames)
+            return super().embed_clips(frames, times)
 
     path = tmp_path / "a.mp4"
     shutil.copy(paths[0], path)
@@ -632,10 +635,10 @@ def test_an_interrupted_run_keeps_its_results(paths, store, done):
 
 def test_a_failed_run_keeps_its_results(paths, store, monkeypatch):
     class Fails(MeanColour):
-        def embed_clips(self, frames):
+        def embed_clips(self, frames, times):
             if len(self.batch_sizes) == 3:
                 raise RuntimeError("the machine is on fire")
-            return super().embed_clips(frames)
+            return super().embed_clips(frames, times)
 
     monkeypatch.setattr(batches, "split_work", lambda _: (1, 1))
     with pytest.raises(RuntimeError, match="on fire"):
@@ -726,7 +729,7 @@ def test_each_part_is_kept_by_content_start_and_end(long, store, monkeypatch, tm
     assert len({answer.embedding.tobytes() for answer in fresh}) == 5
     assert len({answer.content for answer in fresh}) == 1
     copy = shutil.copy(path, tmp_path / "copy.mov")
-    monkeypatch.setattr(videos, "read_clips", no_decoder)
+    monkeypatch.setattr(videos, "read_views", no_decoder)
     kept = embed(Untouched(), [Source(copy, *part) for part in parts], store)
     assert same(kept, fresh) and all(answer.kept for answer in kept)
 
@@ -741,7 +744,7 @@ def test_folders_and_arrays_are_kept_by_their_content(long, store, monkeypatch, 
     assert [answer.fps for answer in fresh] == [None, None, 10]
     assert None not in [answer.content for answer in fresh]
     with monkeypatch.context() as patched:
-        patched.setattr(videos, "read_clips", no_decoder)
+        patched.setattr(videos, "read_views", no_decoder)
         listed = [tmp_path / "b", frames.copy(), Source(frames[:, :, ::1], fps=10)]
         kept = embed(Untouched(), listed, store)
     assert same(kept, fresh)

@@ -754,10 +754,10 @@ def test_names_in_any_encoding(project, small_weights, clips):
 def test_an_interrupted_run_is_gone_on_with(project, small_weights, monkeypatch, capsys):
     asked = S3DModel.embed_clips
 
-    def interrupted(model, frames):
+    def interrupted(*arguments):
         if interrupts.pop():
             raise KeyboardInterrupt
-        return asked(model, frames)
+        return asked(*arguments)
 
     interrupts = [True, False, False]
     monkeypatch.setattr(batches, "split_work", lambda _: (1, 1))

@@ -8,7 +8,9 @@ from hypothesis.extra.numpy import arrays
 from sklearn.metrics import average_precision_score, confusion_matrix, f1_score, roc_auc_score
 
 from trajeval import metrics
-from trajeval.metrics import answers, auc, behaviours, confusion, margins, measure, ranks_of_right
+from trajeval.areas import areas_of, auc
+from trajeval.behaviours import behaviours
+from trajeval.metrics import answers, confusion, margins, measure, ranks_of_right
 
 # four trajectories, three prompts; trajectory 2 is wrong, trajectory 3 a tie
 SCORES = np.array([[0.9, 0.1, 0.2], [0.3, 0.8, 0.1], [0.7, 0.2, 0.6], [0.5, 0.1, 0.5]])
@@ -35,15 +37,14 @@ def right(labels, n_groups):
 
 def values(scores, labels):
     of_all = right(labels, scores.shape[1])
-    found = metrics.resampled_metrics(scores, of_all, np.ones((1, len(labels))))
-    return {name: value[0] for name, value in found.items()}
+    return {name: found.value for name, found in metrics.all_metrics(scores, of_all).items()}
 
 
 def test_by_hand():
     assert ranks_of_right(SCORES, RIGHT).tolist() == [1, 1, 2, 2]
     assert answers(SCORES, RIGHT).tolist() == [0, 1, 0, 2]
     found = values(SCORES, LABELS)
-    assert found["top1"] == 0.5 and found["top3"] == 1
+    assert found["top1"] == 0.5
     # hits, labels, answers of the groups: 1 2 2, 1 1 1, 0 1 1
     assert found["macro_f1"] == pytest.approx((0.5 + 1 + 0) / 3)
     # prompt 0 ranks 0 2 3 1, of which 0 and 3 are right; prompts 1 and 2 rank theirs first
@@ -63,6 +64,7 @@ def test_ties_count_against_the_model():
     labels = np.array([0, 1, 2])
     found = values(scores, labels)
     assert found["top1"] == found["top3"] == found["macro_f1"] == 0
+    assert found["mean_auc"] == 0.5
     assert found["prompt_to_trajectory_median_rank"] == 3
     assert found["mean_average_precision"] == pytest.approx(1 / 3)
     assert auc(scores, np.arange(4), right(labels, 4))[:3].tolist() == [0.5] * 3
@@ -91,17 +93,6 @@ def test_agrees_with_scikit_learn(case):
             assert np.isnan(areas[group])
 
 
-@given(cases(), st.randoms(use_true_random=False))
-def test_a_weight_is_a_repetition(case, random):
-    scores, labels = case
-    weights = np.array([random.randint(0, 3) for _ in labels])
-    weights[0] += 1
-    of_all = right(labels, scores.shape[1])
-    once = metrics.resampled_metrics(scores, of_all, weights[None].astype(float))
-    repeated = values(np.repeat(scores, weights, 0), np.repeat(labels, weights))
-    assert {name: value[0] for name, value in once.items()} == pytest.approx(repeated)
-
-
 @given(cases(distinct=True), st.randoms(use_true_random=False))
 def test_order_and_scale_do_not_matter(case, random):
     scores, labels = case
@@ -121,20 +112,64 @@ def test_every_value_and_interval_is_a_number(case):
         assert metric["low"] <= metric["high"]
 
 
-def test_intervals_are_those_of_plain_resampling():
+def test_the_baselines():
     rng = np.random.default_rng(5)
     labels = np.repeat(np.arange(4), 15)
     scores = rng.normal(size=(60, 4)) + 1.2 * (labels[:, None] == np.arange(4))
     of_all = right(labels, 4)
-    found = measure(scores, of_all)["top1"]
-    correct = ranks_of_right(scores, of_all) == 1
-    drawn = [correct[rng.integers(60, size=60)].mean() for _ in range(4000)]
-    assert [found["low"], found["high"]] == pytest.approx(
-        np.percentile(drawn, [2.5, 97.5]).tolist(), abs=0.02
+    found = measure(scores, of_all)
+    assert found["top1"]["chance"] == found["top1"]["majority"] == 0.25
+    assert found["mean_auc"]["chance"] == found["mean_auc"]["majority"] == 0.5
+    assert found["macro_f1"]["chance"] == pytest.approx(0.25, abs=0.03)
+    assert measure(scores, of_all) == found  # seeded
+
+
+def test_the_mean_auc_is_that_of_the_behaviours():
+    scores = np.random.default_rng(0).normal(size=(20, 4))
+    of_all = right(np.repeat([0, 1, 2], [3, 7, 10]), 4)  # nothing is of the fourth group
+    found = [behaviour["auc"]["value"] for behaviour in behaviours(scores, of_all, list("abcd"))]
+    assert measure(scores, of_all)["mean_auc"]["value"] == pytest.approx(np.mean(found))
+    assert found == pytest.approx(auc(scores, np.arange(3), of_all).tolist())
+
+
+def test_errors_of_an_auc_give_the_variance_of_delong():
+    """By hand: 3 right scores with the shares 1, 1/2, 1 of the wrong ones below them, two wrong
+    ones with the shares 1 and 2/3 of the right ones above them."""
+    scores, of_all = (
+        np.array([[9.0], [3], [8], [1], [5]]),
+        np.array([[1], [1], [1], [0], [0]], bool),
     )
-    assert found["chance"] == pytest.approx(0.25, abs=0.03)
-    assert found["majority"] == 0.25
-    assert measure(scores, of_all) == measure(scores, of_all)  # seeded
+    found = areas_of(scores, of_all)
+    assert found.values == pytest.approx([5 / 6])
+    expected = np.var([1, 0.5, 1], ddof=1) / 3 + np.var([1, 2 / 3], ddof=1) / 2
+    assert found.variances == pytest.approx([expected])
+
+
+@pytest.mark.parametrize("n_groups", [2, 3, 4, 6])
+def test_what_is_among_the_first_of_few_groups_is_left_out(n_groups):
+    labels = np.arange(3 * n_groups) % n_groups
+    found = measure(
+        np.random.default_rng(0).random((len(labels), n_groups)), right(labels, n_groups)
+    )
+    ways = ("trajectory_to_prompt", "prompt_to_trajectory")
+    for k in (1, 5, 10):
+        assert all((f"{way}_recall_at_{k}" in found) == (k < n_groups) for way in ways)
+    assert "top1" in found and ("top3" in found) == (n_groups > 3)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 30])
+@pytest.mark.parametrize("n_groups", [2, 3, 12])
+def test_perfect_scores_leave_room(count, n_groups):
+    labels = np.repeat(np.arange(n_groups), count)
+    of_all = right(labels, n_groups)
+    found = measure(of_all.astype(float), of_all)
+    for name, metric in found.items():
+        if not name.endswith("median_rank"):
+            assert metric["low"] < metric["value"] == metric["high"] == 1, name
+    for behaviour in behaviours(of_all.astype(float), of_all, [str(i) for i in range(n_groups)]):
+        assert behaviour["accuracy"]["low"] < 1 and behaviour["auc"]["low"] < 1
+    median = found["trajectory_to_prompt_median_rank"]
+    assert median["low"] == 1 and median["high"] == (n_groups if len(labels) < 6 else 1)
 
 
 def test_majority_baseline_is_the_share_of_the_most_frequent_label():
@@ -145,7 +180,8 @@ def test_majority_baseline_is_the_share_of_the_most_frequent_label():
 
 def test_one_trajectory_and_one_group():
     found = measure(np.array([[0.2, 0.1]]), right([0], 2))
-    assert found["top1"]["value"] == found["top1"]["low"] == 1
+    assert found["top1"]["value"] == found["top1"]["high"] == 1 and found["top1"]["low"] < 0.25
+    assert "mean_auc" not in found
     (behaviour,) = behaviours(np.array([[0.2, 0.1]]), right([0], 2), ["a", "b"])
     assert behaviour["auc"] is None and behaviour["taken_for"] == []
 
@@ -169,7 +205,7 @@ def test_several_labels_by_hand():
     assert ranks_of_right(OF_SEVERAL, SEVERAL).tolist() == [1, 1, 2, 1, 2]
     assert answers(OF_SEVERAL, SEVERAL).tolist() == [0, 1, 0, 1, 0]
     found = {name: metric["value"] for name, metric in measure(OF_SEVERAL, SEVERAL).items()}
-    assert found["top1"] == pytest.approx(2 / 3) and found["top3"] == 1
+    assert found["top1"] == pytest.approx(2 / 3)
     alone = measure(OF_SEVERAL[:3], SEVERAL[:3])
     assert found["macro_f1"] == alone["macro_f1"]["value"]
     assert found["trajectory_to_prompt_recall_at_1"] == pytest.approx(3 / 5)
@@ -215,7 +251,7 @@ def test_several_labels_agree_with_scikit_learn(case):
     assert ("top1" in found) == ("macro_f1" in found) == single.any()
     if single.any():
         alone = measure(scores[single], of_all[single])
-        for name in ("top1", "top3", "macro_f1"):
+        for name in {"top1", "top3", "macro_f1"} & set(alone):
             assert found[name]["value"] == alone[name]["value"]
             assert found[name]["majority"] == alone[name]["majority"]
     for name, metric in found.items():
@@ -223,9 +259,8 @@ def test_several_labels_agree_with_scikit_learn(case):
     assert len(behaviours(scores, of_all, list("abcde"))) == len(present)
 
 
-def test_one_label_among_many_trajectories_has_intervals():
-    """Most resamples of 2 in 3 draw it; the others say nothing of its accuracy."""
+def test_one_label_among_many_trajectories_has_an_interval():
     of_all = np.ones((50, 3), bool)
     of_all[0] = [True, False, False]
     found = measure(np.random.default_rng(0).random((50, 3)), of_all)
-    assert found["top1"]["low"] == found["top1"]["value"] == found["top1"]["high"]
+    assert found["top1"]["high"] - found["top1"]["low"] > 0.7

@@ -16,7 +16,7 @@ from runs import ROOT, read_numbers
 
 from trajeval.cache import Cache
 from trajeval.evaluator import main
-from trajeval.model import Model
+from trajeval.model import Judge, Model
 from trajeval.terminal import UserError
 
 EXAMPLE = ROOT / "examples/colour_evaluator.py"
@@ -115,6 +115,25 @@ def test_what_is_missing_is_named():
 
     with pytest.raises(TypeError, match="abstract"):
         Incomplete()
+
+
+def test_a_judge_scores_and_has_no_embeddings():
+    class Incomplete(Judge):
+        name, description, n_frames = "judge", "Judge", 1
+        score_label = "log p(True)"
+        video_network = text_network = read_texts = None
+
+        def find_files(self):
+            return []
+
+    with pytest.raises(TypeError, match="abstract method '?score"):
+        Incomplete()
+
+    class Complete(Incomplete):
+        def score(self, frames, times, prompts):
+            return np.zeros(len(prompts), np.float32)
+
+    assert Complete().embed_clips is None and isinstance(Complete(), Model)
 
 
 class Weights(Model):

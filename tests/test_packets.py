@@ -25,6 +25,7 @@ from trajeval import containers, frames, listings, packets, videos
 from trajeval.clips import read
 from trajeval.sources import Source
 from trajeval.videos import VideoError, read_clip, sample_indices
+from trajeval.views import WHOLE
 
 LENGTH = 60
 OPEN_GOP = "keyint=12:min-keyint=12:bframes=3:scenecut=0:open-gop=1"
@@ -565,10 +566,11 @@ def test_parts_change_nothing_of_a_file_with_wrong_bytes(uncut, extension, chang
 
 def clip_or_error(path, n, n_parts):
     try:
-        clip = read(Source(path), n, whole, 32, n_parts, listings.Listings(), never)
+        known = listings.Listings()
+        clip = read(Source(path), [WHOLE], n, whole, 32, n_parts, known, never).whole
     except VideoError as error:
         return str(error)
-    return clip.frames.tobytes(), clip.indices.tolist(), *clip[2:]
+    return clip.frames.tobytes(), clip.indices.tolist(), *clip[3:]
 
 
 def write_broken(path, sound, bad):

@@ -68,7 +68,7 @@ def test_with_labels():
 def test_groups_without_labels(row_groups, column_groups):
     _, files, found, lines = reported(row_groups, column_groups)
     assert found is None and "metrics.json" not in files
-    assert any("not judged" in line for line in lines) == (None not in row_groups + column_groups)
+    assert any("not judged" in line for line in lines)
     rows, columns = len(set(row_groups)), len(set(column_groups))
     n_pairs = (rows if row_groups[0] else 3) * (columns if column_groups[0] else 3)
     assert len(read_csv(files["groups.csv"])) == 1 + n_pairs

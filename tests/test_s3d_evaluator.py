@@ -71,7 +71,7 @@ def test_frames_are_scaled_to_what_the_network_takes(model):
     frames = torch.tensor([0, 51, 255], dtype=torch.uint8).expand(1, 4, 200, 200, 3)
     video = torch.tensor([0, 0.2, 1]).view(1, 3, 1, 1, 1).expand(1, 3, 4, 200, 200)
     with torch.inference_mode():
-        ours, plain = model.embed_clips(frames), model.network(video)["video_embedding"]
+        ours, plain = model.embed_clips(frames, None), model.network(video)["video_embedding"]
     assert ours.dtype == torch.float32
     assert ours.numpy() == pytest.approx(plain.numpy(), abs=1e-4 * plain.abs().max().item())
 
@@ -114,7 +114,7 @@ def test_halves_are_what_the_network_gets(small_weights, clip_paths):
     frames = torch.from_numpy(read_clip(clip_paths[0], 4, model.resize).frames)[None]
     video = frames.permute(0, 4, 1, 2, 3) / 255
     with torch.inference_mode():
-        ours, plain = model.embed_clips(frames), model.network(video)["video_embedding"]
+        ours, plain = model.embed_clips(frames, None), model.network(video)["video_embedding"]
     assert ours.numpy() == pytest.approx(plain.numpy(), abs=1e-4 * plain.abs().max().item())
 
 

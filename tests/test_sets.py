@@ -16,6 +16,7 @@ import import_vista
 from s3d_evaluator import S3DModel
 from trajeval import batches, evaluator, report, results, sets
 from trajeval.arguments import check_arguments
+from trajeval.batches import is_error
 from trajeval.sets import names_that_clash
 
 ROOT = Path(__file__).parent.parent
@@ -101,7 +102,7 @@ def counted(monkeypatch):
     names, original = [], batches.embed_batch
 
     def counting(model, batch):
-        names.extend(Path(source.name).name for source, _ in batch)
+        names.extend(Path(part.name).name for part in batch if not is_error(part))
         return original(model, batch)
 
     monkeypatch.setattr(batches, "embed_batch", counting)
@@ -177,6 +178,9 @@ def test_summary(run):
     assert float(x["majority_macro_f1"]) == metrics["macro_f1"]["majority"]
     assert float(x["random_macro_f1"]) == metrics["macro_f1"]["chance"]
     assert x["macro_f1_error"] == ""
+    for end in ("low", "high"):
+        assert float(x[f"mean_auc_{end}"]) == metrics["mean_auc"][end]
+        assert none[f"mean_auc_{end}"] == top[f"mean_auc_{end}"] == ""
     assert (top["sets"], a["sets"], deep["sets"]) == ("4", "3", "2")
     assert top["trajectories"] == "22"
     found = [1, 1, 0]

@@ -37,9 +37,9 @@ def test_the_verdict():
     assert found["n_trajectories"] == 5 and found["n_unlabelled"] == 0
     assert found["metrics"]["top1"]["value"] == 0.8
     run, jump, crawl = found["behaviours"]
-    assert run["taken_for"] == [] and run["auc"] == 1
+    assert run["taken_for"] == [] and run["auc"]["value"] == 1
     assert jump["taken_for"] == [{"name": "crawl", "count": 1}] and jump["count"] == 2
-    assert crawl["auc"] == 0.75  # jump 3 is scored above it, three others are not
+    assert crawl["auc"]["value"] == 0.75  # jump 3 is scored above it, three others are not
     worst = found["margins"][0]
     assert worst["trajectory"] == "3.mp4" and worst["best_wrong"] == "crawl"
     assert worst["margin"] == pytest.approx(-0.5)
@@ -47,8 +47,8 @@ def test_the_verdict():
     assert found["sensitivity"]["run"]["best"] == {"prompt": "it runs", "auc": 1}
     assert found["sensitivity"]["run"]["worst"]["prompt"] == "running"
     assert found["sentence"] == (
-        'S3D tells 1 of 3 behaviours apart (AUC above 0.9); worst: "jump", '
-        'taken for "crawl" in 1 of 2.'
+        "S3D tells 1 of 3 behaviours apart (AUC above 0.9), not surely (interval above 0.9); 21 "
+        'takes each would settle all; worst: "jump", taken for "crawl" in 1 of 2.'
     )
     json.dumps(found, allow_nan=False)
 
@@ -56,9 +56,11 @@ def test_the_verdict():
 def test_the_table():
     lines = as_text(judged()).splitlines()
     assert lines[0].split() == ["value", "95", "%", "interval", "chance", *("majority", "baseline")]
-    assert lines[1].startswith("top-1 accuracy") and " 0.80 " in lines[1]
+    assert lines[1].startswith("mean AUC") and " 0.78 " in lines[1]
+    assert lines[2].startswith("top-1 accuracy") and " 0.80 " in lines[2]
     assert any(line.startswith("jump") and line.endswith("crawl 1") for line in lines)
-    assert "fewer than 5 trajectories, so the interval is unreliable: every behaviour" in lines
+    run = next(line for line in lines if line.startswith("run"))
+    assert run.split(maxsplit=1)[1] == "2 of 2         0.34 to 1.00    1.00  0.35 to 1.00"
     assert lines[-1].startswith("S3D tells 1 of 3")
 
 
@@ -114,8 +116,15 @@ def test_it_is_said_why_nothing_is_judged():
     ]
     one_group = table(groups=["run"] * 5, prompt_groups=["run"] * 4)
     assert summary(one_group, None) == ["not judged: a verdict needs two groups of prompts or more"]
-    for groups, prompt_groups in (([None] * 5, PROMPT_GROUPS), (GROUPS, [None] * 4)):
-        assert summary(table(groups=groups, prompt_groups=prompt_groups), None) == []
+    assert summary(table(groups=[None] * 5), None) == [
+        "not judged: the prompts are in groups, the trajectories are not: put each trajectory in "
+        "the group of the prompts that describe it"
+    ]
+    assert summary(table(prompt_groups=[None] * 4), None) == [
+        "not judged: the trajectories are in groups, the prompts are not: put each prompt in the "
+        "group of the trajectories that it describes"
+    ]
+    assert summary(table(groups=[None] * 5, prompt_groups=[None] * 4), None) == []
 
 
 def test_many_groups_that_are_not_judged_are_counted():
@@ -175,8 +184,7 @@ def test_trajectories_that_all_have_several_labels():
     lines = as_text(found).splitlines()
     assert not any("accuracy  " in line or "macro F1  " in line for line in lines)
     run, *_ = (line.split() for line in lines if line.startswith("run"))
-    assert run == ["run", "-", f"{found['behaviours'][0]['auc']:4.2f}"]
-    assert not any("fewer than 5" in line for line in lines)
+    assert run[:3] == ["run", "-", f"{found['behaviours'][0]['auc']['value']:4.2f}"]
     assert lines[-1].startswith("S3D tells ")
     json.dumps(found, allow_nan=False)
 
@@ -200,3 +208,59 @@ def test_the_best_and_the_worst_phrasing_of_each_behaviour():
     assert "1 of 1 behaviour: every phrasing has the same AUC" in as_text(equal).splitlines()
     single = judged(SIMILARITIES[:, 1:], prompt_groups=PROMPT_GROUPS[1:])
     assert "phrasing" not in as_text(single)
+
+
+def repeated(n_takes, n_groups, mistakes=()):
+    """A table of n_takes trajectories of each group, whose scores are perfect but for mistakes,
+    (trajectory, group) that score high too."""
+    names = [f"g{i}" for i in range(n_groups)]
+    groups = np.repeat(np.arange(n_groups), n_takes)
+    values = (groups[:, None] == np.arange(n_groups)).astype(np.float32)
+    for row, column in mistakes:
+        values[row, column] = 2
+    rows = [entry_of(f"{i}.mp4", names[group]) for i, group in enumerate(groups)]
+    return Table(values, rows, [entry_of(f"the {name}", name) for name in names], "cosine")
+
+
+@pytest.mark.parametrize(
+    ("table", "expected"),
+    [
+        (
+            repeated(3, 12),
+            "12 of 12 behaviours apart (AUC above 0.9), none of them surely (interval above 0.9); "
+            "20 takes each would settle all; no mistakes.",
+        ),
+        (
+            repeated(20, 12),
+            "12 of 12 behaviours apart (AUC above 0.9), all of them surely (interval above 0.9); "
+            "no mistakes.",
+        ),
+        (
+            repeated(25, 3, [(i, 2) for i in range(25)]),
+            "2 of 3 behaviours apart (AUC above 0.9), all of them surely (interval above 0.9); "
+            'worst: "g2", AUC 0.50.',
+        ),
+        (
+            repeated(40, 2, [(i, 1) for i in range(20)]),
+            "1 of 2 behaviours apart (AUC above 0.9), surely (interval above 0.9)",
+        ),
+    ],
+)
+def test_the_sentence(table, expected):
+    sentence = judge(table, "X")["sentence"]
+    assert sentence.startswith(f"X tells {expected}")
+
+
+def test_the_takes_that_it_names_are_enough():
+    """And one less is not."""
+    assert "20 takes each would settle all" in judge(repeated(3, 12), "X")["sentence"]
+    assert "all of them surely" in judge(repeated(20, 12), "X")["sentence"]
+    assert "all of them surely" not in judge(repeated(19, 12), "X")["sentence"]
+
+
+def test_an_auc_at_the_border_is_never_settled():
+    """Nine of ten trajectories of g1 are below all of g0, one is above all of them."""
+    found = judge(repeated(10, 2, [(10, 0)]), "X")
+    assert found["behaviours"][0]["auc"]["value"] == 0.9
+    assert found["behaviours"][0]["takes"] is None
+    assert "more than 1000" in found["sentence"]

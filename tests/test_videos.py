@@ -168,7 +168,7 @@ def test_a_size_that_changes_between_two_parts(tmp_path, monkeypatch):
             monkeypatch.setattr(videos, "n_cores", lambda n_parts=n_parts: n_parts)
             clips.append(read_clip(path, 16, resize, 50))
         assert all(np.array_equal(clip.frames, clips[0].frames) for clip in clips)
-        assert {clip[2:] for clip in clips} == {(16, 25, (96, 64), None)}
+        assert {clip[3:] for clip in clips} == {(16, 25, (96, 64), None)}
 
 
 @pytest.mark.parametrize("codec, pix_fmt", [("mjpeg", "yuvj420p"), ("libx264", "yuvj420p")])
@@ -350,7 +350,7 @@ def test_an_mpeg_ts_whose_second_programme_starts_later(clip_path, tmp_path):
 
 
 def test_fewer_large_videos_are_read_ahead(clip_path, monkeypatch):
-    """As many as fit into BYTES_AHEAD at their own size, if a function resizes them."""
+    """As many as fit into BYTES_AHEAD: at their own size, if a function resizes them."""
     asked = []
 
     def paths():
@@ -358,8 +358,8 @@ def test_fewer_large_videos_are_read_ahead(clip_path, monkeypatch):
             asked.append(k)
             yield clip_path
 
-    n_bytes = 4 * 64 * 96 * 3
-    for resize, room, ahead in ((whole, 0, 0), (whole, 2 * n_bytes, 1), ("crop", 0, 5)):
+    n_bytes, n_crop = 4 * 64 * 96 * 3, 4 * 224 * 224 * 3
+    for resize, room, ahead in ((whole, 0, 0), (whole, 2 * n_bytes, 1), ("crop", n_crop, 0)):
         monkeypatch.setattr(videos, "BYTES_AHEAD", room)
         asked.clear()
         clips = read_clips(paths(), 4, resize, workers=5)

@@ -132,9 +132,10 @@ def test_average_precision_with_several_labels(name, column, scoring):
         if expected is None:  # ViSTa has no score
             continue
         order = [TASKS[task].index(label) for label in MINECRAFT[scoring]["label_order"][task]]
-        ours = ranked_trajectories(scores, right, np.ones((1, len(videos))))[0][0, order]
-        present = right.any(0)[order]
-        assert np.isnan(ours[~present]).all() and not np.array(expected)[~present].any()
+        ours = np.full(len(order), np.nan)
+        ours[right.any(0)] = [shares.mean() for shares in ranked_trajectories(scores, right)[0]]
+        ours, present = ours[order], right.any(0)[order]
+        assert not np.array(expected)[~present].any()
         assert ours[present] == pytest.approx(np.array(expected)[present], abs=1e-9)
         mean = measure(scores, right)["mean_average_precision"]["value"]
         assert mean == pytest.approx(np.sum(expected) / present.sum(), abs=1e-9)

@@ -11,7 +11,9 @@ from typing import Any, NamedTuple, NoReturn
 
 from trajeval.cache import default_folder
 from trajeval.inputs import BASELINE, Prompt, Trajectory, read_prompts, read_trajectories
+from trajeval.model import Judge
 from trajeval.options import BASELINE_SIMILARITIES, Option, shared_options
+from trajeval.progress import check_lists, check_option
 from trajeval.results import check_destination, wrong_folder
 from trajeval.terminal import UserError, first_few, plural, tell_all
 
@@ -101,7 +103,8 @@ def check_arguments(
     if args.problem_sets is not None and (args.trajectories_path or args.prompts_path):
         problems.append("--problem-sets: cannot be combined with -t or -p")
     problems += model_class.check(args)
-    problems += check_combinations(args)
+    problems += check_combinations(args) + check_views(args) + check_judge(model_class, args)
+    problems += check_option(args)
     if args.experiment_id is None:
         problems.append("-e NAME is missing: the name of the results")
     elif args.output_dir is not None:
@@ -134,6 +137,7 @@ def read_inputs(args: argparse.Namespace, notes: list[str]) -> tuple[Inputs, dic
     )
     wrong = {
         "problems": check_groups(args, prompts, trajectories),
+        "problems with --export-progress": check_lists(args, prompts, trajectories),
         "problems in the prompt list": wrong_prompts,
         "problems in the trajectory list": wrong_trajectories,
     }
@@ -176,6 +180,32 @@ def check_combinations(args) -> list[str]:
         problems.append("--softmax: cannot be combined with --normalize vista, which has its own")
     if args.vmin is not None and args.vmax is not None and args.vmin >= args.vmax:
         problems.append(f"--vmin {args.vmin:g}: must be below --vmax {args.vmax:g}")
+    return problems
+
+
+def check_views(args) -> list[str]:
+    """Which options of curves do not go together. Fills in the number of points."""
+    problems = []
+    if args.curves == "window" and args.window is None:
+        problems.append("--curves window: needs --window SECONDS")
+    if args.window is not None and args.curves != "window":
+        problems.append("--window: requires --curves window")
+    if args.curve_points is None:
+        args.curve_points = 15
+    elif args.curves is None:
+        problems.append("--curve-points: requires --curves")
+    return problems
+
+
+def check_judge(model_class, args) -> list[str]:
+    """What a model.Judge cannot do, as it has no embeddings."""
+    if not issubclass(model_class, Judge):
+        return []
+    problems = []
+    if args.similarity in BASELINE_SIMILARITIES:
+        problems.append(f"--similarity {args.similarity}: this model gives scores, no embeddings")
+    if args.ensemble == "mean-embedding":
+        problems.append("--ensemble mean-embedding: this model gives scores, no embeddings")
     return problems
 
 

@@ -4,48 +4,125 @@ torch and the video decoder are imported where they are needed.
 """
 
 from collections import deque
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing, contextmanager
 from itertools import groupby, islice
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from trajeval.devices import default_batch_size, float32_products, split_work, torch_type
 from trajeval.terminal import UserError
+from trajeval.views import View
+
+if TYPE_CHECKING:  # decoding is imported where it is needed
+    from trajeval.clips import Footage
 
 
-class Embedded(NamedTuple):
-    """One video's embedding, float32 [D], and what videos.Clip says of its frames.
+class Fresh(NamedTuple):
+    """What was computed now. values: for each view of one video float32 [R, D], of its R clips.
+    footage: what they were computed of, without the frames."""
 
-    content: the file's BLAKE2b hash in hexadecimal, None if it changed meanwhile. kept: whether it
-    came from the cache."""
-
-    embedding: np.ndarray
-    indices: list[int]
-    length: int
-    size: list[int]
-    fps: float | None
-    warning: str | None
-    content: str | None = None
-    kept: bool = False
+    values: dict[View, np.ndarray]
+    footage: "Footage"
 
 
-def embed_fresh(model, sources, batch_size):
-    """Yields each source's Embedded or VideoError, decoded and computed now."""
-    from trajeval.videos import read_clips
+class Part(NamedTuple):
+    """What a network is given at a time: a clip of a video, or some of its frames. name: the
+    video's. frames: uint8 [F, H, W, 3]; places: int64 [T], those of them; times: float64 [T]."""
+
+    name: str
+    frames: np.ndarray
+    places: np.ndarray
+    times: np.ndarray
+
+
+def embed_fresh(model, requests, batch_size):
+    """Yields the Fresh of each (source, views), or its VideoError, decoded and computed now."""
+    from trajeval.videos import read_views
 
     with room_for("the network", model.device):
         _ = model.video_network  # loaded here, before several threads ask for it
+    sources, views = zip(*requests) if requests else ((), ())
+    settings = model.n_frames, model.resize, model.size
+    due: deque = deque()  # (footage, how many parts) of the videos that are at work
+
+    def parts(footages):
+        for source, footage in zip(sources, footages):
+            found = [footage] if is_error(footage) else parts_of(model, source.name, footage)
+            due.append((footage, len(found)))
+            yield from found
+
+    with (
+        closing(read_views(sources, views, *settings)) as footages,
+        closing(embed_parts(model, parts(footages), batch_size)) as embedded,
+    ):
+        answers = []
+        for answer in embedded:
+            answers.append(answer)
+            if len(answers) == due[0][1]:
+                yield fresh_of(model, due.popleft()[0], answers)
+                answers = []
+
+
+def parts_of(model, name: str, footage: "Footage") -> list[Part]:
+    """What a network is given of one video: each different clip once; or, if it embeds frame by
+    frame, each frame once, as many at a time as a clip has."""
+    if by_frame(model):
+        places = np.arange(len(footage.frames))
+        starts = range(0, len(places), model.n_frames)
+        split = (places[start : start + model.n_frames] for start in starts)
+        return [Part(name, footage.frames, some, np.zeros(len(some))) for some in split]
+    return [Part(name, footage.frames, *clip) for clip in different_clips(footage)[0]]
+
+
+def different_clips(footage: "Footage") -> tuple[list[tuple], dict[View, list[int]]]:
+    """The places and times of each different clip of a video; which of them each view is made of.
+    Points of a short video repeat; the last prefix is the whole."""
+    clips: dict[bytes, tuple] = {}
+    made_of: dict[View, list[int]] = {}
+    for view, shots in footage.views.items():
+        keys = [
+            np.concatenate([footage.indices[places], times]).tobytes()
+            for places, times in zip(shots.places, shots.times)
+        ]
+        for key, *clip in zip(keys, shots.places, shots.times):
+            clips.setdefault(key, tuple(clip))
+        numbers = {key: i for i, key in enumerate(clips)}
+        made_of[view] = [numbers[key] for key in keys]
+    return list(clips.values()), made_of
+
+
+def fresh_of(model, footage, answers):
+    """The Fresh of a video from the answers for its parts, or the first VideoError of them."""
+    if errors := [answer for answer in answers if is_error(answer)]:
+        return errors[0]
+    if by_frame(model):
+        import torch
+
+        frames = torch.from_numpy(np.concatenate(answers))  # [F, D]
+        values = {
+            view: mean_of_frames(frames[shots.places]).numpy()
+            for view, shots in footage.views.items()
+        }
+    else:
+        values = {
+            view: np.stack([answers[i] for i in numbers])
+            for view, numbers in different_clips(footage)[1].items()
+        }
+    return Fresh(values, footage._replace(frames=None))
+
+
+def embed_parts(model, parts: Iterator, batch_size):
+    """Yields the answer for each Part: its embedding float32 [D], or those of its frames [T, D], or
+    a VideoError; the VideoErrors among the parts are their own answers."""
     batch_size = batch_size or default_batch_size(model.device)
     n_batches, n_threads = split_work(model.device)
     pool, working = threads_of(model, n_batches, n_threads), deque()
-    with (
-        float32_products(model.device, model.precision),
-        closing(read_clips(sources, model.n_frames, model.resize, model.size)) as clips,
-    ):
+    with float32_products(model.device, model.precision):
         try:
-            for _, alike in groupby(zip(sources, clips), shape_of):
+            for _, alike in groupby(parts, lambda part: shape_of(model, part)):
                 while batch := list(islice(alike, batch_size)):
                     working.append((batch, pool.submit(embed_batch, model, batch)))
                     if len(working) > n_batches:
@@ -57,10 +134,21 @@ def embed_fresh(model, sources, batch_size):
             pool.shutdown(cancel_futures=True)
 
 
-def shape_of(item):
-    """The shape of a clip's frames; None for a VideoError."""
-    _, clip = item
-    return None if isinstance(clip, Exception) else clip.frames.shape
+def by_frame(model) -> bool:
+    """Whether it is a model.FrameModel."""
+    return hasattr(model, "embed_frames")
+
+
+def is_error(found) -> bool:
+    return isinstance(found, Exception)
+
+
+def shape_of(model, part):
+    """The shape that the parts of a batch share; None for a VideoError."""
+    if is_error(part):
+        return None
+    shape = part.frames.shape[1:]
+    return shape if by_frame(model) else (len(part.places), *shape)
 
 
 def threads_of(model, n_batches, n_threads) -> ThreadPoolExecutor:
@@ -109,25 +197,25 @@ def embed_alone(model, batch, size):
 
 
 def embed_batch(model, batch):
-    """The answers for (source, clip)s of one shape, or (source, VideoError)s; None if out of
-    memory."""
-    if shape_of(batch[0]) is None:
-        return [error for _, error in batch]
+    """The answers for Parts of one shape, or VideoErrors; None if out of memory."""
+    if is_error(batch[0]):
+        return batch
     try:
-        return embed_clips(model, batch)
+        return embed_alike(model, batch)
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
     return None  # not in the except block, where the error still holds the batch's tensors
 
 
-def embed_clips(model, batch):
-    """The answers for (source, clip)s of one shape."""
+def embed_alike(model, batch):
+    """The answers for Parts of one shape."""
     import torch
 
     from trajeval.videos import VideoError
 
-    frames = torch.from_numpy(np.stack([clip.frames for _, clip in batch]))
+    frames = [part.frames[part.places] for part in batch]
+    frames = torch.from_numpy(np.concatenate(frames) if by_frame(model) else np.stack(frames))
     if model.device.startswith("cuda"):
         frames = frames.pin_memory()  # so that it is copied beside other work
     kind, dtype = torch.device(model.device).type, torch_type(model.precision)
@@ -135,24 +223,31 @@ def embed_clips(model, batch):
         # Weights and sums stay in float32; matrices are multiplied at the precision.
         with torch.autocast(kind, dtype, enabled=dtype != torch.float32):
             frames = frames.to(model.device, non_blocking=True)
-            embeddings = infer(model.embed_clips, frames)
+            if by_frame(model):
+                embeddings = infer(model.embed_frames, frames)
+                ends = np.cumsum([len(part.places) for part in batch])
+                embeddings = np.split(embeddings, ends[:-1])
+            else:
+                times = np.stack([part.times for part in batch])
+                embeddings = infer(model.embed_clips, frames, times)
     except ValueError as error:  # about the shape, which is the same for all
-        return [VideoError(f"{source.name}: {error}") for source, _ in batch]
-    answers = []
-    for (source, clip), embedding in zip(batch, embeddings):
-        if np.isfinite(embedding).all():
-            indices, size = clip.indices.tolist(), list(clip.size)
-            answers.append(Embedded(embedding, indices, clip.length, size, clip.fps, clip.warning))
-            continue
-        problem = "its embedding has NaN or infinite values"
-        if dtype != torch.float32:
-            problem = f"overflowed in {model.precision}: use --precision float32"
-        answers.append(VideoError(f"{source.name}: {problem}"))
-    return answers
+        return [VideoError(f"{part.name}: {error}") for part in batch]
+    problem = not_finite(model, "its embedding has")
+    return [
+        embedding if np.isfinite(embedding).all() else VideoError(f"{part.name}: {problem}")
+        for part, embedding in zip(batch, embeddings)
+    ]
+
+
+def not_finite(model, what: str) -> str:
+    """What is wrong with values that are NaN or infinite."""
+    if model.precision in ("float16", "bfloat16"):
+        return f"overflowed in {model.precision}: use --precision float32"
+    return f"{what} NaN or infinite values"
 
 
 def infer(embed, *inputs) -> np.ndarray:
-    """A network's embeddings of tensors, NumPy float32 [N, D]."""
+    """A network's embeddings of what it takes, NumPy float32 [N, D]."""
     import torch
 
     with torch.inference_mode():
@@ -160,15 +255,23 @@ def infer(embed, *inputs) -> np.ndarray:
 
 
 def normalized(frames, mean: tuple, std: tuple):
-    """Tensors, uint8 [B, T, H, W, 3] -> float32 [B, T, 3, H, W]: scaled to [0, 1], less a mean,
-    over a standard deviation for each colour."""
+    """Tensors, uint8 [..., H, W, 3] -> float32 [..., 3, H, W]: scaled to [0, 1], less a mean, over
+    a standard deviation for each colour."""
     import torch
 
-    video = frames.movedim(4, 2).float() / 255
+    video = frames.movedim(-1, -3).float() / 255
     shift, scale = (
         torch.tensor(values, device=video.device).view(3, 1, 1) for values in (mean, std)
     )
     return (video - shift) / scale
+
+
+def mean_of_frames(embeddings):
+    """Tensors, the embeddings of frames [..., T, D] -> those of clips, float32 [..., D]: each
+    normalized, then averaged, and normalized again."""
+    import torch.nn.functional as F
+
+    return F.normalize(F.normalize(embeddings.float(), dim=-1).mean(-2), dim=-1)
 
 
 @contextmanager

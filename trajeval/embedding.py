@@ -1,4 +1,4 @@
-"""Clips and prompts through a model, except those whose embeddings the cache has.
+"""Clips and prompts through a model, except those whose results the cache has.
 
 torch and the video decoder are imported where they are needed: with everything in the cache,
 neither is.
@@ -7,49 +7,163 @@ neither is.
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from importlib.metadata import version
+from itertools import product
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from trajeval.batches import Embedded, embed_fresh, room_for
+from trajeval.batches import Fresh, embed_fresh, room_for
 from trajeval.cache import NO_CACHE, Cache
 from trajeval.contents import Contents
 from trajeval.devices import float32_products
 from trajeval.readings import Reading
+from trajeval.scoring import is_judge, score_fresh
 from trajeval.similarity import cosine_similarity
 from trajeval.sources import Source, source_of
+from trajeval.views import WHOLE, View
 
 VERSION = 3  # to be raised when frames or prompts are prepared or embedded in another way
 PROMPT_BATCH = 256
-# The fields that the cache keeps: the content is part of the key.
-KEPT = dict(list(Embedded.__annotations__.items())[:-2])
+
+
+class Embedded(NamedTuple):
+    """What a model made of one video, and what clips.Clip says of its whole.
+
+    views: for each view float32 [R, D], the embeddings of its R clips; of a Judge [R, P], their
+    scores for `prompts`. ends, end_times: of the points of its curve, as in clips.Shots; empty
+    without. content: the file's BLAKE2b hash in hexadecimal, None if it changed meanwhile. kept:
+    whether all of it came from the cache; partly: whether some did."""
+
+    views: dict[View, np.ndarray]
+    indices: list[int]
+    length: int
+    size: list[int]
+    fps: float | None
+    warning: str | None
+    ends: Sequence[int] = ()
+    end_times: Sequence[float] = ()
+    prompts: Sequence[str] = ()
+    content: str | None = None
+    kept: bool = False
+    partly: bool = False
+
+    @property
+    def embedding(self) -> np.ndarray:
+        """Of the whole, float32 [D]; of a Judge the scores [P]."""
+        return self.views[WHOLE][0]
+
+
+# What the cache keeps besides the values: of the whole, and of views with points.
+FACTS = {name: Embedded.__annotations__[name] for name in Embedded._fields[1:6]}
+POINTS = {"ends": list[int], "end_times": list[float]}
+
+
+class Shelf:
+    """The results of one video, those that the cache has and those that are added. key: everything
+    that they all depend on. prompts: those of a Judge, or only None."""
+
+    def __init__(self, cache: Cache, key: dict, views: Sequence[View], prompts: Sequence):
+        self.cache, self.key, self.views, self.prompts = cache, key, views, prompts
+        self.entries: dict[tuple, dict] = {}
+        self.missing: dict[View, list] = {}
+        for view, prompt in product(views, prompts):
+            entry = None
+            if key["content"]:
+                fields = {value_of(prompt): np.ndarray} | facts_of(view)
+                entry = cache.get("videos", self.key_of(view, prompt), fields)
+            if entry is None:
+                self.missing.setdefault(view, []).append(prompt)
+            else:
+                self.entries[view, prompt] = entry
+
+    def key_of(self, view: View, prompt: str | None) -> dict:
+        return self.key | view.key | ({} if prompt is None else {"prompt": prompt})
+
+    def add(self, fresh: Fresh, keep: bool) -> None:
+        """Adds what was missing. keep: whether to put it into the cache."""
+        for view, prompts in self.missing.items():
+            values, footage = fresh.values[view], fresh.footage
+            shots = footage.views[view]
+            known = {
+                "indices": footage.indices[shots.places[0]].tolist(),
+                **{"length": footage.length, "size": list(footage.size)},
+                **{"fps": footage.fps, "warning": footage.warning},
+                **{"ends": shots.ends.tolist(), "end_times": shots.end_times.tolist()},
+            }
+            for i, prompt in enumerate(prompts):
+                entry = {name: known[name] for name in facts_of(view)}
+                if prompt is not None:
+                    entry["scores"] = np.ascontiguousarray(values[:, i])
+                else:
+                    entry["embedding"] = values if view.how else values[0]
+                self.entries[view, prompt] = entry
+                if keep:
+                    self.cache.put("videos", self.key_of(view, prompt), entry)
+
+    def all(self, **others) -> Embedded:
+        """All results together. others: the fields that they do not have."""
+        values, facts = {}, {}
+        for view in self.views:
+            entries = [self.entries[view, prompt] for prompt in self.prompts]
+            if None in self.prompts:
+                values[view] = np.atleast_2d(entries[0]["embedding"])
+            else:
+                values[view] = np.stack([entry["scores"] for entry in entries], 1)
+            facts |= {name: entries[0][name] for name in facts_of(view)}
+        prompts = () if None in self.prompts else self.prompts
+        return Embedded(values, **facts, prompts=prompts, **others)
+
+
+def value_of(prompt: str | None) -> str:
+    """The name of an entry's array: float32 [R, D], or [D] of a view without points; of a prompt
+    float32 [R]."""
+    return "embedding" if prompt is None else "scores"
+
+
+def facts_of(view: View) -> dict:
+    """What is kept of a view besides its array: name -> type."""
+    return FACTS if view == WHOLE else POINTS if view.how else {}
 
 
 def embed_trajectories(
-    model, videos: Sequence, batch_size: int | None = None, cache: Cache = NO_CACHE
+    model,
+    videos: Sequence,
+    batch_size: int | None = None,
+    cache: Cache = NO_CACHE,
+    views: Sequence[View] = (WHOLE,),
+    prompts: Sequence[Sequence[str]] | None = None,
 ) -> Generator[Embedded | Exception, None, None]:
     """Yields, for each video in turn (see videos.read_clip), its Embedded, or the videos.VideoError
-    if it cannot be used. No more is in memory than the batches at work and the few videos decoded
-    ahead of them. Closing the iterator ends its threads. Raises UserError."""
+    if it cannot be used. views: the whole first. prompts: of each video, for a Judge. No more is in
+    memory than the batches at work and the few videos decoded ahead of them. Closing the iterator
+    ends its threads. Raises UserError."""
     sources = [source_of(video, f"video {i}") for i, video in enumerate(videos)]
     contents = Contents(cache)
     hashes = [contents.of(source) for source in sources]
     of_model = video_key(model)
     keys = [of_model | source_key(*pair) for pair in zip(sources, hashes)]
-    kept = [cache.get("videos", key, KEPT) if key["content"] else None for key in keys]
-    missing = [source for source, entry in zip(sources, kept) if entry is None]
-    with closing(embed_fresh(model, missing, batch_size)) as fresh:
-        for source, content, key, entry in zip(sources, hashes, keys, kept):
-            if entry is not None:
-                yield Embedded(**entry, content=content, kept=True)
+    asked = prompts or [[None]] * len(sources)
+    shelves = [Shelf(cache, key, views, own) for key, own in zip(keys, asked)]
+    missing = [(source, shelf.missing) for source, shelf in zip(sources, shelves) if shelf.missing]
+    if is_judge(model):
+        computed = score_fresh(model, missing)
+    else:
+        computed = embed_fresh(model, missing, batch_size)
+    with closing(computed) as fresh:
+        for source, content, shelf in zip(sources, hashes, shelves):
+            if not shelf.missing:
+                yield shelf.all(content=content, kept=True)
                 continue
             answer = next(fresh)
+            if isinstance(answer, Exception):
+                yield answer
+                continue
             # The content that was hashed is what was decoded, if it is still the same after that.
-            if isinstance(answer, Embedded) and content and contents.of(source) == content:
-                entry = {name: getattr(answer, name) for name in KEPT}
-                cache.put("videos", key, entry)
-                answer = answer._replace(content=content)
-            yield answer
+            same = content if content and contents.of(source) == content else None
+            partly = bool(shelf.entries)
+            shelf.add(answer, keep=same is not None)
+            yield shelf.all(content=same, partly=partly)
 
 
 def embed_prompts(
@@ -57,23 +171,42 @@ def embed_prompts(
 ) -> tuple[np.ndarray, list[Reading]]:
     """The prompts' embeddings, float32 [P, D], and how the network reads each. They are computed
     in float32, whatever the precision of the videos. Raises UserError."""
+
+    def compute(texts):
+        with room_for("the prompts", model.device), float32_products(model.device, "float32"):
+            embeddings = model.embed_texts(texts)
+        readings = model.read_texts(texts)
+        return [{"embedding": e, **r._asdict()} for e, r in zip(embeddings, readings)]
+
+    fields = {"embedding": np.ndarray, **Reading.__annotations__}
+    found = prompt_entries(model, prompts, cache, fields, compute)
+    readings = [Reading(entry["tokens"], entry["unseen"]) for entry in found]
+    return np.stack([entry["embedding"] for entry in found]), readings
+
+
+def read_prompts(model, prompts: list[str], cache: Cache = NO_CACHE) -> list[Reading]:
+    """How a Judge reads each prompt. Raises UserError."""
+
+    def compute(texts):
+        return [reading._asdict() for reading in model.read_texts(texts)]
+
+    found = prompt_entries(model, prompts, cache, Reading.__annotations__, compute)
+    return [Reading(**entry) for entry in found]
+
+
+def prompt_entries(model, prompts: list[str], cache: Cache, fields: dict, compute) -> list[dict]:
+    """What the cache has of each prompt; what it lacks is computed."""
     key = model_key(model)
     keys = [key | {"prompt": prompt} for prompt in prompts]
-    fields = {"embedding": np.ndarray, **Reading.__annotations__}
     kept = enumerate(cache.get("prompts", key, fields) for key in keys)
     entries = {i: entry for i, entry in kept if entry is not None}
     missing = [i for i in range(len(prompts)) if i not in entries]
     for start in range(0, len(missing), PROMPT_BATCH):
         part = missing[start : start + PROMPT_BATCH]
-        texts = [prompts[i] for i in part]
-        with room_for("the prompts", model.device), float32_products(model.device, "float32"):
-            embeddings = model.embed_texts(texts)
-        for i, embedding, reading in zip(part, embeddings, model.read_texts(texts)):
-            entries[i] = {"embedding": embedding, **reading._asdict()}
-            cache.put("prompts", keys[i], entries[i])
-    found = [entries[i] for i in range(len(prompts))]
-    readings = [Reading(entry["tokens"], entry["unseen"]) for entry in found]
-    return np.stack([entry["embedding"] for entry in found]), readings
+        for i, entry in zip(part, compute([prompts[i] for i in part])):
+            entries[i] = entry
+            cache.put("prompts", keys[i], entry)
+    return [entries[i] for i in range(len(prompts))]
 
 
 def model_key(model) -> dict:
@@ -108,19 +241,27 @@ def embed_videos(model, videos: Sequence) -> np.ndarray:
     """The embeddings of a list of videos, float32 [N, D]. Raises videos.VideoError for the first
     that cannot be used, ValueError unless it is a list with at least one."""
     check_list(videos, "video")
-    embeddings = []
-    with closing(embed_trajectories(model, videos)) as answers:
+    return of_wholes(embed_trajectories(model, videos))
+
+
+def of_wholes(answers: Generator) -> np.ndarray:
+    """What embed_trajectories gives for the whole of each video, [N, D]. Raises VideoError."""
+    found = []
+    with closing(answers):
         for answer in answers:
             if isinstance(answer, Exception):
                 raise answer
-            embeddings.append(answer.embedding)
-    return np.stack(embeddings)
+            found.append(answer.embedding)
+    return np.stack(found)
 
 
 def similarity(model, videos: Sequence, prompts: list[str]) -> np.ndarray:
-    """Cosine similarities of videos and prompts, float32 [N, P]. Raises as embed_videos does."""
+    """Cosine similarities of videos and prompts, or a Judge's scores, float32 [N, P]. Raises as
+    embed_videos does."""
     check_list(videos, "video")
     check_list(prompts, "prompt")
+    if is_judge(model):
+        return of_wholes(embed_trajectories(model, videos, prompts=[prompts] * len(videos)))
     return cosine_similarity(embed_videos(model, videos), embed_prompts(model, prompts)[0])
 
 

@@ -8,8 +8,8 @@ from contextlib import suppress
 from trajeval import messages, sets
 from trajeval.arguments import Inputs, check_arguments, check_inputs
 from trajeval.results import write_results
-from trajeval.stages import Clock, consequence, embed, evaluate, load
-from trajeval.terminal import answer, run_command, tell_all
+from trajeval.stages import Clock, Embeddings, consequence, embed, evaluate, load
+from trajeval.terminal import answer, run_command, tell, tell_all
 
 
 def main(model_class, description: str, argv: list[str] | None = None) -> int:
@@ -46,4 +46,25 @@ def run(model_class, inputs: Inputs) -> int:
         cache.prune()
         if not was_problem:  # else it was told at the start
             tell_all(messages.of_cache(cache.problem), "warnings")
+    if args.export_progress is not None:
+        with consequence(f"{picture} and its folder are written"):
+            tell(export_progress(inputs, model, embedded))
     return 1 if len(table.rows) < len(inputs.trajectories) else 0
+
+
+def export_progress(inputs: Inputs, model, embedded: Embeddings) -> str:
+    """Writes the table of --export-progress; returns what was done. Raises UserError, with status
+    1."""
+    from trajeval.comparing import compare
+    from trajeval.progress import export
+
+    compared = compare(inputs, model, embedded)
+    assert compared.curves, "checked with the options"
+    usable = [
+        (one, found.length)
+        for one, found in zip(inputs.trajectories, embedded.videos)
+        if not isinstance(found, Exception)
+    ]
+    trajectories, lengths = map(list, zip(*usable))
+    file = inputs.args.export_progress
+    return export(file, trajectories, lengths, compared.table, compared.curves)

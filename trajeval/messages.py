@@ -50,19 +50,24 @@ def of_video(name, found) -> str:
     return f"{printable(name)}: {length} of {width}x{height}, sampled {frames}"
 
 
-def of_videos(answers: list, seconds: float) -> str:
-    """How many videos came from the cache, were computed, or failed."""
+def of_videos(answers: list, views: list, seconds: float) -> str:
+    """How many videos, of how many clips, came from the cache, were computed, or failed."""
     failed = sum(isinstance(found, Exception) for found in answers)
-    kept = sum(not isinstance(found, Exception) and found.kept for found in answers)
-    computed = len(answers) - failed - kept
+    usable = [found for found in answers if not isinstance(found, Exception)]
+    kept, partly = sum(found.kept for found in usable), sum(found.partly for found in usable)
+    computed = len(usable) - kept
     parts = []
     if kept:
         parts.append(f"{kept} from the cache")
     if computed:
         parts.append(f"{computed} computed ({computed / max(seconds, 1e-3):.2f} videos/s)")
+    if partly:
+        parts[-1] += f", {partly} of them in part: the rest was kept"
     if failed:
         parts.append(f"{failed} failed")
-    return f"{plural(len(answers), 'video')}: {', '.join(parts)}"
+    n_clips = sum(view.points for view in views)
+    of_each = f" of {n_clips} clips each" if n_clips > 1 else ""
+    return f"{plural(len(answers), 'video')}{of_each}: {', '.join(parts)}"
 
 
 def title(experiment_id: str, model, label: str) -> str:

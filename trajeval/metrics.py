@@ -2,46 +2,69 @@
 
 Scores are [N, G]: N trajectories by G prompt groups; right is bool [N, G], which groups are the
 labels of each trajectory. What needs one label is computed over the trajectories that have one.
-All resamples are computed at once: a resample is a row of weights, how often each trajectory was
-drawn. Ties count against the model: the right answer ranks behind all with the same score. (AUC
-counts a tie as half, and average precision takes equal scores as one step, as scikit-learn does.)
+Ties count against the model: the right answer ranks behind all with the same score. (AUC counts a
+tie as half, and average precision takes equal scores as one step, as scikit-learn does.)
 """
+
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
-N_RESAMPLES = 2000
-MIN_COUNT = 5  # trajectories of a behaviour; with fewer, its interval is unreliable
-APART = 0.9  # a behaviour whose AUC is above this counts as told apart
+from trajeval.areas import areas_of
+from trajeval.intervals import (
+    as_interval,
+    mean_auc_limits,
+    median_limits,
+    share_limits,
+)
+
+# How many independent values a mean counts for, of those it has (by simulation): F1 varies more
+# than accuracy, and a trajectory that scores high with every prompt is first for several
+MACRO, RANKED = 0.8, 2 / 3
+
+
+class Metric(NamedTuple):
+    """A metric of some scores. parts: what it is made of, [U]; the same trajectories have the same
+    parts under another model, so that two models can be compared in pairs. limits: computes its
+    95 % interval."""
+
+    value: float
+    parts: np.ndarray
+    limits: Callable[[], tuple]
 
 
 def measure(scores: np.ndarray, right: np.ndarray, seed: int = 0) -> dict[str, dict[str, float]]:
-    """Metrics by name, each with its `value`, its 95 % bootstrap interval over trajectories (`low`,
-    `high`), and the values of two baselines: random scores (`chance`) and always answering the most
-    frequent label (`majority`).
+    """Metrics by name, each with its `value`, its 95 % interval (`low`, `high`), and the values of
+    two baselines: random scores (`chance`) and always answering the most frequent label
+    (`majority`).
 
     top1, top3: accuracy. macro_f1: as scikit-learn defines it. These are left out if no trajectory
-    has exactly one label. mean_average_precision: of the trajectories that each prompt retrieves,
-    over prompts. trajectory_to_prompt and prompt_to_trajectory: retrieval, as recall_at_1, _5, _10,
-    median_rank and mean_reciprocal_rank of the first right result.
+    has exactly one label. mean_auc: the mean over behaviours, left out if none has an AUC.
+    mean_average_precision: of the trajectories that each prompt retrieves, over prompts.
+    trajectory_to_prompt and prompt_to_trajectory: retrieval, as recall_at_1, _5, _10, median_rank
+    and mean_reciprocal_rank of the first right result. What is among the first k is left out where
+    there are not more than k groups.
     """
     rng = np.random.default_rng(seed)
-    n, n_groups = scores.shape
-    once = np.ones((1, n))
-    metrics = bootstrap(scores, right, resamples(n, rng))
     n_draws = int(np.clip(100_000 // scores.size, 5, 200))
-    by_chance = [resampled_metrics(rng.random(scores.shape), right, once) for _ in range(n_draws)]
-    chance = {name: np.mean([drawn[name] for drawn in by_chance]) for name in metrics}
+    by_chance = [ranked(rng.random(scores.shape), right) for _ in range(n_draws)]
+    metrics = ranked(scores, right)
+    chance = {name: np.mean([drawn[name].value for drawn in by_chance]) for name in metrics}
     single = has_one(right)
-    chance |= known_chance(n_groups, bool(single.all()))
-    majority = resampled_metrics(most_frequent_first(right), right, once)
+    chance |= known_chance(scores.shape[1], bool(single.all()))
+    majority = ranked(most_frequent_first(right), right)
     if single.any():  # their own most frequent label may be another
-        of_single = most_frequent_first(right[single])
-        majority |= metrics_of_one_label(of_single, right[single], once[:, single])
-    return {
-        name: interval(value, drawn)
-        | {"chance": float(chance[name]), "majority": float(majority[name][0])}
-        for name, (value, drawn) in metrics.items()
+        majority |= of_one_label(most_frequent_first(right[single]), right[single])
+    found = {
+        name: as_interval(metric.value, metric.limits())
+        | {"chance": float(chance[name]), "majority": float(majority[name].value)}
+        for name, metric in metrics.items()
     }
+    for name, metric in mean_auc(scores, right).items():
+        baselines = {"chance": 0.5, "majority": 0.5}
+        found = {name: as_interval(metric.value, metric.limits()) | baselines} | found
+    return found
 
 
 def known_chance(n_groups: int, all_have_one: bool) -> dict[str, float]:
@@ -65,78 +88,81 @@ def most_frequent_first(right: np.ndarray) -> np.ndarray:
     return np.tile(-order, (len(right), 1))
 
 
-def differences(metrics: dict, others: dict) -> dict[str, dict[str, float]]:
-    """How much higher each metric is in others than in metrics, with its 95 % interval. Both are
-    results of `bootstrap` for the same trajectories and weights (paired bootstrap)."""
-    return {
-        name: interval(others[name][0] - value, others[name][1] - drawn)
-        for name, (value, drawn) in metrics.items()
+def all_metrics(scores: np.ndarray, right: np.ndarray) -> dict[str, Metric]:
+    """The metrics of `measure`, for comparisons."""
+    return mean_auc(scores, right) | ranked(scores, right)
+
+
+def ranked(scores: np.ndarray, right: np.ndarray) -> dict[str, Metric]:
+    """All metrics but AUC."""
+    single = has_one(right)
+    found = of_one_label(scores[single], right[single]) if single.any() else {}
+    return found | of_any_labels(scores, right)
+
+
+def of_one_label(scores, right):
+    """Of trajectories with one label each."""
+    ranks, n_groups = ranks_of_right(scores, right), scores.shape[1]
+    found = {f"top{k}": mean_of(ranks <= k) for k in (1, 3) if k < n_groups}
+    value = macro_f1(scores, right)
+    n = MACRO * size_of_macro(right)
+    return found | {"macro_f1": Metric(value, ranks == 1, lambda: share_limits(value, n))}
+
+
+def of_any_labels(scores, right):
+    ranks, n_groups = ranks_of_right(scores, right), scores.shape[1]
+    precisions, first = ranked_trajectories(scores, right)
+    means = [np.mean(values) for values in precisions]
+    average, n = float(np.mean(means)), MACRO * size_of_macro(right)
+    found = {
+        "mean_average_precision": Metric(
+            average, np.concatenate(precisions), lambda: share_limits(average, n)
+        )
     }
+    for way, of, highest, independent in (
+        ("trajectory_to_prompt", ranks, n_groups, 1.0),
+        ("prompt_to_trajectory", first, len(scores), RANKED),
+    ):
+        for k in (1, 5, 10):
+            if k < n_groups:
+                found[f"{way}_recall_at_{k}"] = mean_of(of <= k, independent)
+        found[f"{way}_median_rank"] = median_of(of, highest)
+        found[f"{way}_mean_reciprocal_rank"] = mean_of(1 / of, independent)
+    return found
 
 
-def bootstrap(scores: np.ndarray, right: np.ndarray, weights: np.ndarray) -> dict:
-    """Name -> (value, values) of each metric of `measure`: its value, and its value in every
-    resample, float64 [R]. weights: [R, N] of `resamples`."""
-    values = resampled_metrics(scores, right, np.ones((1, len(right))))
-    drawn = resampled_metrics(scores, right, weights)
-    return {name: (value[0], drawn[name]) for name, value in values.items()}
+def mean_of(parts: np.ndarray, independent: float = 1.0) -> Metric:
+    """Of values between 0 and 1, of which so many count as independent."""
+    value, n = float(np.mean(parts)), independent * len(parts)
+    return Metric(value, parts, lambda: share_limits(value, n))
 
 
-def resamples(n: int, rng: np.random.Generator) -> np.ndarray:
-    """Weights [N_RESAMPLES, n]: how often each of n is drawn, n times with replacement."""
-    drawn = rng.integers(n, size=(N_RESAMPLES, n)) + n * np.arange(N_RESAMPLES)[:, None]
-    return np.bincount(drawn.ravel(), minlength=N_RESAMPLES * n).reshape(-1, n).astype(float)
+def median_of(ranks: np.ndarray, highest: int) -> Metric:
+    return Metric(float(np.median(ranks)), ranks, lambda: median_limits(ranks, 1, highest))
 
 
-def interval(value, drawn) -> dict[str, float]:
-    """A value and the middle 95 % of its resampled values, without those that are undefined."""
-    low, high = np.nanpercentile(drawn, [2.5, 97.5])
-    return {"value": float(value), "low": float(low), "high": float(high)}
+def mean_auc(scores: np.ndarray, right: np.ndarray) -> dict[str, Metric]:
+    """The mean AUC over behaviours; nothing if none has one."""
+    found = areas_of(scores, right)
+    if not len(found.values):
+        return {}
+    parts = found.errors.mean(1)  # [N]
+    counts = found.n_right, found.n_wrong, (parts**2).sum()
+    mean = float(found.values.mean())
+    return {"mean_auc": Metric(mean, parts, lambda: mean_auc_limits(found.values, *counts))}
+
+
+def size_of_macro(right: np.ndarray) -> float:
+    """How many trajectories the mean of a share over behaviours counts for: all, if the behaviours
+    have as many each; fewer, if some have few."""
+    counts = right.sum(0)
+    counts = counts[counts > 0]
+    return len(counts) ** 2 / (1 / counts).sum()
 
 
 def has_one(right: np.ndarray) -> np.ndarray:
     """Which trajectories have exactly one label. bool [N]"""
     return right.sum(1) == 1
-
-
-def resampled_metrics(scores, right, weights):
-    """The metrics of `measure` for each row of weights [R, N]: name -> float64 [R]."""
-    single, metrics = has_one(right), {}
-    if single.any():
-        metrics = metrics_of_one_label(scores[single], right[single], weights[:, single])
-    return metrics | metrics_of_any_labels(scores, right, weights)
-
-
-def metrics_of_one_label(scores, right, weights):
-    """Of trajectories with one label each; NaN where none of them was drawn."""
-    ranks = ranks_of_right(scores, right)
-    with np.errstate(invalid="ignore"):
-        metrics = {f"top{k}": weights @ (ranks <= k) / weights.sum(1) for k in (1, 3)}
-        return metrics | {"macro_f1": macro_f1(scores, right, weights)}
-
-
-def metrics_of_any_labels(scores, right, weights):
-    total = weights.sum(1)
-    ranks = ranks_of_right(scores, right)
-    precisions, first = ranked_trajectories(scores, right, weights)  # [R, G] each
-    metrics = {"mean_average_precision": np.nanmean(precisions, 1)}
-    for way, how_many, reciprocal, middle in (
-        (
-            "trajectory_to_prompt",
-            lambda k: weights @ (ranks <= k) / total,
-            weights @ (1 / ranks) / total,
-            weighted_median(ranks, weights),
-        ),
-        (
-            "prompt_to_trajectory",
-            lambda k: np.nanmean(np.where(np.isnan(first), np.nan, first <= k), 1),
-            np.nanmean(1 / first, 1),
-            np.nanmedian(first, 1),
-        ),
-    ):
-        metrics |= {f"{way}_recall_at_{k}": how_many(k) for k in (1, 5, 10)}
-        metrics |= {f"{way}_median_rank": middle, f"{way}_mean_reciprocal_rank": reciprocal}
-    return metrics
 
 
 def ranks_of_right(scores: np.ndarray, right: np.ndarray) -> np.ndarray:
@@ -157,61 +183,31 @@ def answers(scores: np.ndarray, right: np.ndarray) -> np.ndarray:
     return np.where(is_right, only(right, scores).argmax(1), only(~right, scores).argmax(1))
 
 
-def macro_f1(scores, right, weights):
-    """The mean F1 over all groups that are the label or the answer of any trajectory. [R]"""
-    n_groups = scores.shape[1]
+def macro_f1(scores: np.ndarray, right: np.ndarray) -> float:
+    """The mean F1 over all groups that are the label or the answer of any trajectory."""
     labels, answered = right.argmax(1), answers(scores, right)
     hits, truth, given = (
-        weights @ (values[:, None] == np.arange(n_groups))
-        for values in (np.where(answered == labels, labels, -1), labels, answered)
+        np.bincount(groups, minlength=scores.shape[1])
+        for groups in (labels[answered == labels], labels, answered)
     )
     present = truth + given > 0
-    f1 = 2 * hits / np.where(present, truth + given, 1)
-    return (f1 * present).sum(1) / present.sum(1)
+    return float((2 * hits[present] / (truth + given)[present]).mean())
 
 
-def ranked_trajectories(scores, right, weights):
-    """For each prompt group: the average precision of the trajectories it retrieves, and the rank
-    of the first right one. Two [R, G], NaN where no right trajectory was drawn."""
-    shape = (len(weights), scores.shape[1])
-    precisions, first = np.full(shape, np.nan), np.full(shape, np.nan)
+def ranked_trajectories(scores: np.ndarray, right: np.ndarray) -> tuple[list, np.ndarray]:
+    """For each prompt group that has right trajectories, as it ranks the trajectories: the share of
+    right ones at and above each right one, float64 [K] each, whose mean is the average precision;
+    and the rank of the first right one, int64 [groups]."""
+    precisions, first = [], []
     for group in np.flatnonzero(right.any(0)):
         has_it = right[:, group]
-        above = scores[:, group, None] >= scores[has_it, group]  # [N, K], ties included
-        n_right, n_above = weights @ (above & has_it[:, None]), weights @ above  # [R, K]
-        drawn = weights[:, has_it]  # [R, K]
-        n_drawn = drawn.sum(1)
-        any_drawn = n_drawn > 0
-        precision = (drawn * n_right / np.where(n_above > 0, n_above, 1)).sum(1)
-        precisions[any_drawn, group] = precision[any_drawn] / n_drawn[any_drawn]
-        ranks = np.where(drawn > 0, 1 + n_above - n_right, np.inf).min(1)
-        first[any_drawn, group] = ranks[any_drawn]
-    return precisions, first
-
-
-def weighted_median(values, weights):
-    """The median of values [N], each repeated by its weight, for each row of weights. [R]"""
-    order = np.argsort(values, kind="stable")
-    up_to = weights[:, order].cumsum(1)  # [R, N]
-    middle = weights.sum(1, keepdims=True) / 2
-    below, above = (up_to >= middle).argmax(1), (up_to > middle).argmax(1)
-    return (values[order][below] + values[order][above]) / 2
-
-
-def auc(scores: np.ndarray, columns: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """The probability that a right trajectory is scored above a wrong one, ties as half.
-
-    scores: [N, P]; columns: int [P], the group of each column; right: bool [N, G].
-    Returns float64 [P], NaN where all trajectories are right or none is.
-    """
-    areas = np.full(len(columns), np.nan)
-    for column, group in enumerate(columns):
-        has_it = right[:, group]
-        high, low = scores[has_it, column], np.sort(scores[~has_it, column])
-        if len(high) and len(low):
-            below, up_to = (np.searchsorted(low, high, side) for side in ("left", "right"))
-            areas[column] = (below + up_to).mean() / 2 / len(low)
-    return areas
+        ordered = np.sort(scores[:, group])
+        high = np.sort(scores[has_it, group])
+        n_above = len(scores) - np.searchsorted(ordered, scores[has_it, group])  # ties included
+        n_right = len(high) - np.searchsorted(high, scores[has_it, group])
+        precisions.append(n_right / n_above)
+        first.append(1 + (n_above - n_right).min())
+    return precisions, np.array(first)
 
 
 def confusion(scores: np.ndarray, right: np.ndarray) -> np.ndarray:
@@ -232,52 +228,3 @@ def margins(scores: np.ndarray, right: np.ndarray) -> np.ndarray:
     right, scores = right[single], scores[single]
     apart[single] = only(right, scores).max(1) - only(~right, scores).max(1)
     return apart
-
-
-def behaviours(scores: np.ndarray, right: np.ndarray, names: list[str], seed: int = 0) -> list:
-    """For each group that has trajectories: its name; the count of those with this label only, the
-    accuracy on them with its interval (None if there are none), and their wrong predictions, most
-    frequent first; the AUC over all. If any trajectory has several labels, `with_others` is the
-    count of those with this label and others."""
-    weights = resamples(len(right), np.random.default_rng(seed))
-    single = has_one(right)
-    of_group = right * single[:, None].astype(np.float64)
-    correct = ranks_of_right(scores, right) == 1
-    with np.errstate(invalid="ignore"):  # a group that was not drawn
-        drawn = weights @ (of_group * correct[:, None]) / (weights @ of_group)  # [R, G]
-    counts = confusion(scores, right)
-    areas = auc(scores, np.arange(scores.shape[1]), right)
-    found = []
-    for group in np.flatnonzero(right.any(0)):
-        row, n = counts[group], int(counts[group].sum())
-        others = [j for j in np.argsort(-row, kind="stable") if j != group and row[j]]
-        behaviour = {
-            "name": names[group],
-            "count": n,
-            "accuracy": interval(row[group] / n, drawn[:, group]) if n else None,
-            "auc": None if np.isnan(areas[group]) else float(areas[group]),
-            "taken_for": [{"name": names[j], "count": int(row[j])} for j in others],
-        }
-        if not single.all():
-            behaviour["with_others"] = int(right[:, group].sum()) - n
-        found.append(behaviour)
-    return found
-
-
-def sensitivity(areas: np.ndarray, columns: np.ndarray, prompts: list[str], names: list[str]):
-    """For each group: its best, median (of an even number, the better one) and worst phrasing, by
-    AUC.
-
-    areas: [P], of `auc` for single prompts; columns: int [P], their groups.
-    """
-    found = {}
-    for group in np.unique(columns):
-        members = [j for j in np.flatnonzero(columns == group) if not np.isnan(areas[j])]
-        if members:
-            members.sort(key=lambda j: -areas[j])
-            chosen = {"best": 0, "median": (len(members) - 1) // 2, "worst": -1}
-            found[names[group]] = {
-                which: {"prompt": prompts[members[i]], "auc": float(areas[members[i]])}
-                for which, i in chosen.items()
-            }
-    return found

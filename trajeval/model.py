@@ -129,10 +129,11 @@ class Model(ABC):
         """What embed_texts and read_texts need in memory. A cached property. Raises UserError."""
 
     @abstractmethod
-    def embed_clips(self, frames: "torch.Tensor") -> "torch.Tensor":
-        """Frames on the device, uint8 RGB [B, T, H, W, 3] -> embeddings [B, D]. Called in inference
-        mode, under autocast to the model's precision. Raises ValueError for a shape that the
-        network does not take."""
+    def embed_clips(self, frames: "torch.Tensor", times: "np.ndarray") -> "torch.Tensor":
+        """Clips -> embeddings [B, D]. frames: on the device, uint8 RGB [B, T, H, W, 3]. times:
+        NumPy float64 [B, T], when each frame is shown, in seconds from the first frame of the
+        trajectory; NaN where its frame rate is unknown. Called in inference mode, under autocast to
+        the model's precision. Raises ValueError for a shape that the network does not take."""
 
     @abstractmethod
     def embed_texts(self, prompts: list[str]) -> "np.ndarray":
@@ -184,8 +185,45 @@ class Model(ABC):
         return embed_prompts(self, prompts)[0]
 
     def similarity(self, videos: list, prompts: list[str]) -> "np.ndarray":
-        """Cosine similarities of videos and prompts, float32 [N, P] in [-1, 1]. Takes and raises
-        what embed_videos and embed_prompts do."""
+        """Cosine similarities of videos and prompts, float32 [N, P] in [-1, 1]; of a Judge, its
+        scores. Takes and raises what embed_videos and embed_prompts do."""
         from trajeval.embedding import similarity
 
         return similarity(self, videos, prompts)
+
+
+class FrameModel(Model):
+    """A model that embeds frame by frame: the embedding of a clip is the mean of its frames'. Each
+    frame is embedded once, however many clips it is in, and along a trajectory its clips are made
+    of at most twice n_frames frames."""
+
+    @abstractmethod
+    def embed_frames(self, frames: "torch.Tensor") -> "torch.Tensor":
+        """Frames on the device, uint8 RGB [N, H, W, 3] -> embeddings [N, D] of any length. Called
+        as embed_clips is, and raises what it does."""
+
+    def embed_clips(self, frames, times):
+        from trajeval.batches import mean_of_frames
+
+        return mean_of_frames(
+            self.embed_frames(frames.flatten(0, 1)).unflatten(0, frames.shape[:2])
+        )
+
+
+class Judge(Model):
+    """A model that looks at a video and a prompt together, and gives the pair a score. It has no
+    embeddings; text_network is what read_texts needs in memory, video_network what score does.
+
+    score_label: what the scores are, for the heatmap's colour bar, such as "log p(True)".
+    """
+
+    score_label: str
+    embed_clips = embed_texts = embed_videos = embed_prompts = None
+
+    @abstractmethod
+    def score(
+        self, frames: "torch.Tensor", times: "np.ndarray", prompts: list[str]
+    ) -> "np.ndarray":
+        """One clip and P prompts -> scores, float32 [P]. frames: on the device, uint8 RGB
+        [T, H, W, 3]. times: float64 [T], as in embed_clips. Called in inference mode, without
+        autocast. Raises ValueError for a shape that the network does not take."""

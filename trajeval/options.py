@@ -117,6 +117,38 @@ FPS = Option(
     number(lambda fps: 0 < fps <= 1e6, "above 0, up to 1000000"),
     shown="unknown",
 )
+VIEW_OPTIONS = (
+    Option(
+        "--curves",
+        "also the similarities along the time of each trajectory. prefix: of the clip from its "
+        "beginning to each point; window: of the last --window seconds before it",
+        "HOW",
+        choice("prefix", "window"),
+        shown="off",
+    ),
+    Option(
+        *("--curve-points", "points of a curve, evenly spread, the last one at the end", "K"),
+        whole(2, 200),
+        shown="15",
+    ),
+    Option(
+        *("--window", "length of the clips of --curves window", "SECONDS"),
+        number(lambda seconds: 0 < seconds <= 1e6, "above 0, up to 1000000"),
+    ),
+    Option(
+        "--controls",
+        "also embed each trajectory still (its middle frame repeated), with its frames shuffled, "
+        "and reversed: what a model loses by that is what it looks at",
+    ),
+    Option(
+        "--export-progress",
+        "with --curves, for lists of import_lerobot.py: also write the progress of each frame, for "
+        "LeRobot's visualizer",
+        "FILE.parquet",
+        path,
+        shown="off",
+    ),
+)
 MODEL_OPTIONS = (
     Option(
         *("--batch-size", "videos embedded together; halved when memory runs out", "N"),
@@ -229,4 +261,4 @@ def shared_options(model_class) -> list[Option]:
     n_frames = Option(
         "--n-frames", "frames sampled from each video", "N", frames, model_class.n_frames
     )
-    return [*RUN_OPTIONS, n_frames, FPS, *MODEL_OPTIONS]
+    return [*RUN_OPTIONS, n_frames, FPS, *VIEW_OPTIONS, *MODEL_OPTIONS]

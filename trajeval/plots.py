@@ -1,5 +1,6 @@
 """Plots for papers: which of them a run has, as files."""
 
+from argparse import Namespace
 from typing import Any
 
 from matplotlib import rc_context
@@ -9,7 +10,7 @@ from trajeval.paper import as_file, style
 from trajeval.plot_curves import draw_curves
 from trajeval.plot_groups import draw_areas, draw_distributions, draw_groups
 from trajeval.plot_matrices import draw_confusion, draw_heatmap
-from trajeval.strips import Strips
+from trajeval.sources import Source
 from trajeval.swap import PLOTS
 from trajeval.table import Table, has_groups
 
@@ -18,29 +19,28 @@ def draw_plots(
     table: Table,
     verdict: dict | None,
     curves: Curves | None,
-    strips: Strips | None,
-    ending: str,
-    **scale: float | None,
+    sources: list[Source],
+    args: Namespace,
 ) -> dict[str, bytes]:
     """The plots that a run has the data for, by their names in swap.FILES.
 
-    verdict: the content of metrics.json, None without labels. strips: reads the frames below
-    curves. ending: png, pdf or svg. scale: vmin and vmax of the heatmap's colours.
+    verdict: the content of metrics.json, None without labels. sources: of the table's rows, for the
+    frames below curves. args.plots: png, pdf or svg; vmin, vmax: the ends of the heatmap's colours.
     """
     figures: dict[str, Any] = {}
     entries = table.rows + table.columns
     with rc_context(style([name for one in entries for name in (one.name, *one.groups)])):
-        figures["heatmap"] = draw_heatmap(table, **scale)
+        figures["heatmap"] = draw_heatmap(table, args.vmin, args.vmax)
         if has_groups(table.rows):
             figures["groups"] = draw_groups(table)
         if curves is not None:
-            figures["curves"] = draw_curves(table, curves, strips)
+            figures["curves"] = draw_curves(table, curves, sources)
         if verdict is not None:
             figures["distributions"] = draw_distributions(table)
             figures["auc"] = draw_areas(verdict, table)
             figures["confusion"] = draw_confusion(verdict, table)
         return {
-            f"{PLOTS}/{name}.{ending}": as_file(figure, ending)
+            f"{PLOTS}/{name}.{args.plots}": as_file(figure, args.plots)
             for name, figure in figures.items()
             if figure is not None
         }

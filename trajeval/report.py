@@ -5,7 +5,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 
-from trajeval.figures import as_png, confusion_matrix, group_bars, heatmap
+from trajeval import controls as of_controls
+from trajeval import rising
+from trajeval.curves import Control, Curves
+from trajeval.figures import as_png, heatmap
 from trajeval.metrics import answers, margins, ranks_of_right
 from trajeval.names import with_short_names
 from trajeval.results import as_csv, as_json, as_npy
@@ -13,7 +16,6 @@ from trajeval.table import (
     Entry,
     Grouped,
     Table,
-    column_order,
     group_scores,
     grouped,
     groups_of,
@@ -42,37 +44,65 @@ def report(
     model_name: str,
     *,
     curves: Curves | None = None,
+    controls: dict[str, Control] | None = None,
     vmin: float | None = None,
     vmax: float | None = None,
-    plots: str | None = None,
-    strips: Strips | None = None,
 ) -> Report:
     """Everything that is drawn and computed of a table of similarities.
 
-    model_name: for the verdict's sentence. curves: of the same rows and columns, before --normalize
-    and --softmax. vmin, vmax: the ends of the heatmaps' colour scale, by default the lowest and the
-    highest value of each. plots: png, pdf or svg, to draw plots for papers; strips: reads the
-    frames that they show.
+    model_name: for the verdict's sentence. curves, controls: of the same rows and columns. vmin,
+    vmax: the ends of the heatmaps' colour scale, by default the lowest and the highest value of
+    each.
     """
     scale: dict[str, Any] = {"vmin": vmin, "vmax": vmax}
     files = {"similarities.csv": similarities_csv(table), "similarities.npy": as_npy(table.values)}
     if has_groups(table.columns):
-        files["scores.csv"] = scores_csv(table)
+        files["scores.csv"] = scores_csv(table, curves)
     verdict = judge(table, model_name)
     lines = list(first_few([f"warning: {warning}" for warning in table.warnings], "warnings"))
     lines += summary(table, verdict)
+    for name, judged in further(table, curves, controls).items():
+        files |= judged.files
+        lines += ["", *judged.lines]
+        if verdict and judged.found:
+            verdict[name] = judged.found
     if verdict:
         files["metrics.json"] = as_json(verdict)
-    if plots:
-        from trajeval.plots import draw_plots  # takes two seconds to import
-
-        files |= draw_plots(table, verdict, curves, strips, plots, **scale)
     shown = with_short_names(table)
     if not (has_groups(table.rows) or has_groups(table.columns)):
         return Report(as_png(heatmap(shown, title, **scale)), files, verdict, lines)
     files["groups.csv"] = groups_csv(grouped(table))
     picture = as_png(group_heatmap(in_order_of_rows(grouped(shown)), title, **scale))
     return Report(picture, files, verdict, lines)
+
+
+class Judged(NamedTuple):
+    """found: a block of metrics.json, or None; its lines, or why there is none; its files."""
+
+    found: dict | None
+    lines: list[str]
+    files: dict[str, bytes]
+
+
+def further(
+    table: Table, curves: Curves | None, controls: dict[str, Control] | None
+) -> dict[str, Judged]:
+    """What is judged of curves and controls, by the name of its block in metrics.json."""
+    blocks = {}
+    if curves:
+        found = rising.judge(table, curves)
+        lines = rising.as_lines(found) if found else [rising.why_not(table)]
+        files = {
+            "curves.csv": rising.curves_csv(table, curves),
+            "curves.npz": rising.curves_npz(curves),
+        }
+        blocks["curves"] = Judged(found, lines, files)
+    if controls:
+        found = of_controls.judge(table, curves, controls)
+        lines = of_controls.as_lines(found) if found else [of_controls.NOT_JUDGED]
+        files = {"controls.npz": of_controls.controls_npz(controls)}
+        blocks["controls"] = Judged(found, lines, files)
+    return blocks
 
 
 def group_heatmap(groups: Grouped, title: str, *, with_deviations: bool = True, **scale) -> Figure:
@@ -93,21 +123,35 @@ def similarities_csv(table: Table) -> bytes:
     )
 
 
-def scores_csv(table: Table) -> bytes:
+def scores_csv(table: Table, curves: Curves | None = None) -> bytes:
     """A row for each trajectory: its groups, its score for each prompt group, the group that scores
-    highest; with a label, whether that is right (1 or 0), with one label, its margin."""
+    highest; with a label, whether that is right (1 or 0), with one label, its margin; with curves,
+    when the one of its first label is highest."""
     groups, _ = groups_of(table.columns)
     scores, right = group_scores(table), is_right(table.rows, groups)  # [N, G]
     answered, is_first = answers(scores, right), ranks_of_right(scores, right) == 1
     apart = margins(scores, right)
     names = [group.name for group in groups]
+    header = [
+        "trajectory",
+        "group",
+        *(f"score {name}" for name in names),
+        "answer",
+        "right",
+        "margin",
+    ]
+    times = [[]] * len(table.rows)
+    if curves:
+        header.append("best time")
+        times = [[time] for time in rising.best_times_of_labels(table, curves)]
     return as_csv(
-        ["trajectory", "group", *(f"score {name}" for name in names), "answer", "right", "margin"],
+        header,
         (
             [
                 *(row.name, groups_cell(row), *scores[i].tolist(), names[answered[i]]),
                 int(is_first[i]) if right[i].any() else "",
                 round(float(apart[i]), 12) if np.isfinite(apart[i]) else "",
+                *times[i],
             ]
             for i, row in enumerate(table.rows)
         ),

@@ -19,6 +19,7 @@ from trajeval.swap import FILES, PLOTS, swap_in, undisturbed
 from trajeval.terminal import UserError
 
 if TYPE_CHECKING:  # NumPy is imported where it is needed
+    from trajeval.curves import Control, Curves
     from trajeval.table import Table
 
 
@@ -26,7 +27,8 @@ class Results(NamedTuple):
     """What a run left. contents: for each row of the table the digest of the video's content, with
     the start and end of a part, None if run.json has none. fingerprint: of what the results depend
     on (see record.fingerprint), None in results of older versions. missing: files that the run
-    wrote and that were deleted since."""
+    wrote and that were deleted since. curves: None without --curves; controls: by their names, None
+    without --controls; None too where the file was deleted."""
 
     name: str
     model: str
@@ -34,6 +36,8 @@ class Results(NamedTuple):
     contents: list[str | None]
     fingerprint: str | None
     missing: list[Path]
+    curves: "Curves | None" = None
+    controls: "dict[str, Control] | None" = None
 
 
 def read_results(folder: str | Path) -> Results:
@@ -58,6 +62,7 @@ def parse_results(folder: Path) -> Results:
     """Raises whatever a damaged file raises."""
     import numpy as np
 
+    from trajeval.arrays import read_controls, read_curves
     from trajeval.table import Entry, Table
 
     with open_regular(folder / "run.json") as file:
@@ -81,7 +86,12 @@ def parse_results(folder: Path) -> Results:
         raise ValueError("similarities.npy holds NaN or infinite values")
     contents = [content_in(entry) for entry in used]
     table = Table(values, rows, columns, label)
-    return Results(name, model, table, contents, run.get("fingerprint"), missing)
+    curves = controls = None
+    if how := run.get("arguments", {}).get("curves"):
+        curves = read_curves(folder, str(how), table)
+    if run.get("arguments", {}).get("controls"):
+        controls = read_controls(folder, table, curves)
+    return Results(name, model, table, contents, run.get("fingerprint"), missing, curves, controls)
 
 
 def content_in(entry: dict) -> str | None:

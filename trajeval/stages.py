@@ -17,6 +17,7 @@ from trajeval import messages
 from trajeval.arguments import Inputs
 from trajeval.cache import Cache
 from trajeval.files import real_paths
+from trajeval.inputs import BASELINE
 from trajeval.terminal import UserError, printable, progress, tell, tell_all, telling_few
 
 if TYPE_CHECKING:  # NumPy is imported where it is needed
@@ -27,10 +28,11 @@ if TYPE_CHECKING:  # NumPy is imported where it is needed
 
 
 class Embeddings(NamedTuple):
-    """Of one problem set. texts: float32 [P, D]. warnings: the messages about each prompt. videos:
-    for each trajectory its embedding.Embedded, or the VideoError if it cannot be used."""
+    """Of one problem set. texts: float32 [P, D], None of a Judge. warnings: the messages about each
+    prompt. videos: for each trajectory its embedding.Embedded, or the VideoError if it cannot be
+    used."""
 
-    texts: "np.ndarray"
+    texts: "np.ndarray | None"
     warnings: list[list[str]]
     videos: list
 
@@ -74,18 +76,23 @@ def embed(sets: list[Inputs], model, cache: Cache, args, clock: Clock) -> list[E
 
 
 def embed_prompts(sets: list[Inputs], model, cache: Cache, verbose: bool) -> list[tuple]:
-    """For each set its prompts' embeddings, float32 [P, D], and what is to be said of each."""
+    """For each set its prompts' embeddings, float32 [P, D], None of a Judge, and what is to be said
+    of each prompt."""
     from trajeval import embedding, readings
+    from trajeval.scoring import is_judge
 
     words = list(dict.fromkeys(prompt.text for inputs in sets for prompt in inputs.prompts))
     places = {text: i for i, text in enumerate(words)}
-    texts, found = embedding.embed_prompts(model, words, cache)
+    if is_judge(model):
+        texts, found = None, embedding.read_prompts(model, words, cache)
+    else:
+        texts, found = embedding.embed_prompts(model, words, cache)
     embedded, lines = [], []
     for inputs in sets:
         own = [places[prompt.text] for prompt in inputs.prompts]
         warnings = readings.warnings([words[i] for i in own], [found[i] for i in own])
         lines += messages.of_prompts(inputs.args.prompts_path, inputs.prompts, warnings)
-        embedded.append((texts[own], warnings))
+        embedded.append((None if texts is None else texts[own], warnings))
     tell_all(lines, "warnings about prompts", verbose)
     return embedded
 
@@ -103,10 +110,15 @@ def embed_videos(sets: list[Inputs], model, cache: Cache, args) -> list[list]:
         part: one for inputs, own in zip(sets, parts) for part, one in zip(own, inputs.trajectories)
     }
     sources = [one.source._replace(fps=args.fps) for one in videos.values()]
+    views, prompts = views_for(model, args), prompts_of_parts(model, sets, parts)
     start, answers = time.monotonic(), {}
+    embedded = embed_trajectories(
+        *(model, sources, args.batch_size, cache, views),
+        prompts=None if prompts is None else [prompts[part] for part in videos],
+    )
     with (
-        closing(embed_trajectories(model, sources, args.batch_size, cache)) as embedded,
-        progress("embedding", len(videos), "videos") as advance,
+        closing(embedded),
+        progress("embedding" if prompts is None else "scoring", len(videos), "videos") as advance,
         telling_few("errors", args.verbose) as tell_error,
         telling_few("warnings about videos", args.verbose) as tell_warning,
     ):
@@ -119,13 +131,37 @@ def embed_videos(sets: list[Inputs], model, cache: Cache, args) -> list[list]:
                 tell_warning(f"warning: {printable(trajectory.name)}: {found.warning}")
             if args.verbose and not isinstance(found, Exception):
                 tell(messages.of_video(trajectory.name, found))
-    tell(messages.of_videos(list(answers.values()), time.monotonic() - start))
+    tell(messages.of_videos(list(answers.values()), views, time.monotonic() - start))
     return [[answers[part] for part in own] for own in parts]
+
+
+def views_for(model, args) -> list:
+    """The views that the options ask for, of a model's videos."""
+    from trajeval.batches import by_frame
+    from trajeval.views import views_of
+
+    most = 2 * model.n_frames if by_frame(model) else None
+    return views_of(args.curves, args.curve_points, args.window, args.controls, most)
+
+
+def prompts_of_parts(model, sets: list[Inputs], parts: list[list]) -> dict[tuple, list[str]] | None:
+    """For a Judge the prompts that each video is scored with, in any set; else None."""
+    from trajeval.scoring import is_judge
+
+    if not is_judge(model):
+        return None
+    wanted: dict[tuple, dict[str, None]] = {}
+    for inputs, own in zip(sets, parts):
+        texts = dict.fromkeys(one.text for one in inputs.prompts if one.group != BASELINE)
+        for part in own:
+            wanted.setdefault(part, {}).update(texts)
+    return {part: list(texts) for part, texts in wanted.items()}
 
 
 def evaluate(inputs: Inputs, model, embedded: Embeddings, clock: Clock) -> tuple["Table", "Report"]:
     """The similarities of a set, and everything that is to be written of them. Raises UserError,
     with status 1, if none of its videos could be used."""
+    from trajeval.comparing import compare
     from trajeval.record import record_of
     from trajeval.report import report
     from trajeval.results import as_json, as_npz
@@ -134,40 +170,30 @@ def evaluate(inputs: Inputs, model, embedded: Embeddings, clock: Clock) -> tuple
     if all(isinstance(found, Exception) for found in embedded.videos):
         raise UserError("none of the videos could be used", status=1)
     with clock.timed("report"):
-        videos, table = compare(inputs, embedded)
+        videos, table, curves, controls = compare(inputs, model, embedded)
         title = messages.title(args.experiment_id, model, table.label)
-        made = report(table, title, model.short_name, vmin=args.vmin, vmax=args.vmax)
+        made = report(
+            *(table, title, model.short_name),
+            curves=curves,
+            controls=controls,
+            vmin=args.vmin,
+            vmax=args.vmax,
+        )
+    if args.plots:
+        from trajeval.plots import draw_plots  # seaborn takes a second to import
+
+        pairs = zip(inputs.trajectories, embedded.videos)
+        sources = [one.source for one, found in pairs if not isinstance(found, Exception)]
+        with clock.timed("plots"):
+            made.files |= draw_plots(table, made.verdict, curves, sources, args)
     record = record_of(inputs, model, embedded, table, made.verdict, clock)
     names, words = [row.name for row in table.rows], [prompt.text for prompt in inputs.prompts]
     made.files["run.json"] = as_json(record)
-    made.files["embeddings.npz"] = as_npz(
-        trajectories=names, videos=videos, prompts=words, texts=embedded.texts
-    )
+    if videos is not None:
+        made.files["embeddings.npz"] = as_npz(
+            trajectories=names, videos=videos, prompts=words, texts=embedded.texts
+        )
     return table, made
-
-
-def compare(inputs: Inputs, embedded: Embeddings) -> tuple["np.ndarray", "Table"]:
-    """The embeddings of the videos that could be used, float32 [N, D], and the table of their
-    similarities with the prompts, as the arguments ask for it."""
-    import numpy as np
-
-    from trajeval.similarity import table_of
-    from trajeval.table import Entry, entry_of
-
-    args, answers = inputs.args, embedded.videos
-    usable = [(t, a) for t, a in zip(inputs.trajectories, answers) if not isinstance(a, Exception)]
-    videos = np.stack([found.embedding for _, found in usable])
-    rows = [Entry(trajectory.name, trajectory.groups) for trajectory, _ in usable]
-    columns = [entry_of(prompt.text, prompt.group) for prompt in inputs.prompts]
-    table = table_of(
-        *(videos, embedded.texts, rows, columns),
-        similarity=args.similarity,
-        alpha=args.alpha,
-        normalize=args.normalize,
-        softmax=args.softmax,
-        ensemble=args.ensemble,
-    )
-    return videos, table
 
 
 @contextmanager

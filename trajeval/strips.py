@@ -1,24 +1,19 @@
 """A few frames of trajectories, to be seen below their curves."""
 
-from collections.abc import Callable
-
 import numpy as np
 
 from trajeval.containers import VideoError
 from trajeval.sources import Source
 from trajeval.videos import read_clips
 
-# Rows of a table -> for each its frames, uint8 [T, H, W, 3], or None if they cannot be read.
-Strips = Callable[[list[int]], list[np.ndarray | None]]
-SIZE = 128  # pixels
+N_FRAMES, SIZE = 5, 128  # pixels
 
 
-def strips_of(sources: list[Source], n_frames: int = 5) -> Strips:
-    """Reads frames of the sources: each in the middle of its n-th part of the trajectory, the
-    centre square of 128 by 128 pixels."""
-
-    def read(rows: list[int]) -> list[np.ndarray | None]:
-        clips = read_clips([sources[row] for row in rows], 2 * n_frames, "crop", SIZE)
-        return [None if isinstance(clip, VideoError) else clip.frames[1::2] for clip in clips]
-
-    return read
+def read_strips(sources: list[Source]) -> list[np.ndarray | None]:
+    """Five frames of each source side by side, each from the middle of its fifth of the trajectory:
+    uint8 [128, 5 * 128, 3], of the centre squares; None if it cannot be read."""
+    clips = read_clips(sources, 2 * N_FRAMES, "crop", SIZE)
+    return [
+        None if isinstance(clip, VideoError) else np.concatenate([*clip.frames[1::2]], axis=1)
+        for clip in clips
+    ]

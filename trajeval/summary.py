@@ -13,7 +13,7 @@ from trajeval.terminal import printable
 METRICS = {  # column -> where metrics.json has it
     "macro_f1": ("metrics", "macro_f1", "value"),
     "accuracy": ("metrics", "top1", "value"),
-    "mean_auc": None,  # the mean over behaviours
+    "mean_auc": ("metrics", "mean_auc", "value"),
     "mean_average_precision": ("metrics", "mean_average_precision", "value"),
     "majority_macro_f1": ("metrics", "macro_f1", "majority"),
     "majority_accuracy": ("metrics", "top1", "majority"),
@@ -28,12 +28,14 @@ SHOWN = {  # on the terminal
     "mean_auc": "mean AUC",
     "mean_average_precision": "mAP",
 }
+ENDS = ("low", "high")  # of the 95 % interval of each value, in the rows of sets
 WIDTH = 40  # of a folder's name on the terminal
 TOP = "."
 
 
 class SetRow(NamedTuple):
-    """A problem set. values: by the names of METRICS, None where there is none."""
+    """A problem set. values: by the names of METRICS, those with an interval with its ends too, as
+    `macro_f1_low`; None where there is none."""
 
     name: str
     n_trajectories: int
@@ -54,11 +56,15 @@ class FolderRow(NamedTuple):
 
 def row_of(name: str, table: Table, verdict: dict | None) -> SetRow:
     """The row of a set; verdict: the content of metrics.json, None without labels."""
-    values = {column: value_at(verdict, path) for column, path in METRICS.items() if path}
-    areas = [group["auc"] for group in (verdict or {}).get("behaviours", ())]
-    values["mean_auc"] = mean_of([area for area in areas if area is not None])
+    values = {column: value_at(verdict, path) for column, path in METRICS.items()}
+    limits = {
+        f"{column}_{end}": value_at(verdict, (*path[:-1], end))
+        for column, path in METRICS.items()
+        if path[-1] == "value"
+        for end in ENDS
+    }
     n_groups = len(groups_of(table.columns)[0])
-    return SetRow(name, len(table.rows), n_groups, {column: values[column] for column in METRICS})
+    return SetRow(name, len(table.rows), n_groups, values | limits)
 
 
 def value_at(content: Any, path: Iterable[str]) -> float | None:
@@ -99,15 +105,19 @@ def folder_row(name: str, rows: list[SetRow]) -> FolderRow:
 def as_table(rows: list[SetRow], folders: list[FolderRow]) -> bytes:
     """summary.csv: a row for each set, then one for each folder."""
     header = ["kind", "name", "sets", "trajectories", "prompt_groups"]
-    header += [name for column in METRICS for name in (column, f"{column}_error")]
+    intervals = [column for column, path in METRICS.items() if path[-1] == "value"]
+    ends = [f"{column}_{end}" for column in intervals for end in ENDS]
+    header += [name for column in METRICS for name in (column, f"{column}_error")] + ends
     lines: list[list] = []
     for row in rows:
         values = [cell for column in METRICS for cell in (row.values[column], None)]
+        values += [row.values[end] for end in ends]
         lines.append(["set", row.name, 1, row.n_trajectories, row.n_prompt_groups, *values])
     for folder in folders:
         values = [
             cell for column in METRICS for cell in (folder.means[column], folder.errors[column])
         ]
+        values += [None] * len(ends)
         lines.append(["folder", folder.name, folder.n_sets, folder.n_trajectories, None, *values])
     return as_csv(header, lines)
 

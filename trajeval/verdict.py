@@ -5,25 +5,17 @@ from difflib import get_close_matches
 
 import numpy as np
 
-from trajeval.metrics import (
-    APART,
-    MIN_COUNT,
-    N_RESAMPLES,
-    auc,
-    behaviours,
-    confusion,
-    has_one,
-    margins,
-    measure,
-    only,
-    sensitivity,
-)
+from trajeval.areas import auc
+from trajeval.behaviours import APART, behaviours, sensitivity
+from trajeval.intervals import MOST_TAKES
+from trajeval.metrics import confusion, has_one, margins, measure, only
 from trajeval.table import Entry, Table, group_scores, groups_of, has_groups, is_right
 from trajeval.terminal import SHOWN, first_few, plural, printable
 
-SEED = 0
+SEED = 0  # of the random scores that chance is measured with
 WIDTH, PROMPT_WIDTH = 40, 32  # of a name, a prompt in the terminal's tables
 TITLES = {  # of the metrics on the terminal; metrics.json has all
+    "mean_auc": "mean AUC",
     "top1": "top-1 accuracy",
     "top3": "top-3 accuracy",
     "macro_f1": "macro F1",
@@ -58,9 +50,8 @@ def judge(table: Table, model_name: str) -> dict | None:
         **({"n_several_labels": n_several} if n_several else {}),
         "not_judged": not_judged(table),
         "prompt_groups": names,
-        "bootstrap": {"resamples": N_RESAMPLES, "seed": SEED},
         "metrics": measure(scores, right, SEED),
-        "behaviours": behaviours(scores, right, names, SEED),
+        "behaviours": behaviours(scores, right, names),
         "margins": smallest_margins(labelled, scores, right, names),
         "prompts": [
             {"prompt": c.name, "group": c.group, "auc": None if np.isnan(area) else float(area)}
@@ -114,13 +105,22 @@ def not_judged(table: Table) -> list[dict]:
 
 
 def summary(table: Table, verdict: dict | None) -> list[str]:
-    """The lines for the terminal: the verdict, or why there is none although both lists have
-    groups."""
+    """The lines for the terminal: the verdict, or why there is none although there are groups."""
     if verdict:
         return as_text(verdict).splitlines()
     lines = list(describe_not_judged(not_judged(table)))
     names = {name for column in table.columns for name in column.groups}
-    if has_groups(table.rows) and len(names) == 1:
+    if has_groups(table.rows) and not names:
+        lines.append(
+            "not judged: the trajectories are in groups, the prompts are not: put each prompt in "
+            "the group of the trajectories that it describes"
+        )
+    elif names and not has_groups(table.rows):
+        lines.append(
+            "not judged: the prompts are in groups, the trajectories are not: put each trajectory "
+            "in the group of the prompts that describe it"
+        )
+    elif len(names) == 1:
         lines.append("not judged: a verdict needs two groups of prompts or more")
     return lines
 
@@ -145,22 +145,53 @@ def sentence(found: list[dict], model_name: str) -> str:
     judged = [behaviour for behaviour in found if behaviour["auc"] is not None]
     if not judged:
         return f"{model_name}: every trajectory has every label, so there is nothing to tell apart."
-    n_apart = sum(behaviour["auc"] > APART for behaviour in judged)
+    areas = [behaviour["auc"] for behaviour in judged]
+    n_apart, n_sure = (sum(area[key] > APART for area in areas) for key in ("value", "low"))
+    text = f"{model_name} tells {n_apart} of {len(found)} behaviours apart (AUC above {APART})"
+    if n_apart == 1:
+        text += f", {'surely' if n_sure else 'not surely'} (interval above {APART})"
+    elif n_apart:
+        how_many = "all" if n_sure == n_apart else n_sure or "none"
+        text += f", {how_many} of them surely (interval above {APART})"
+    return f"{text}{what_would_settle(judged)}; {worst_of(judged)}."
+
+
+def what_would_settle(judged: list[dict]) -> str:
+    """How many trajectories of each behaviour would take APART out of the intervals of AUCs, if
+    these stay; nothing if it is in none."""
+    unsure = [b for b in judged if b["auc"]["low"] <= APART <= b["auc"]["high"]]
+    if not unsure:
+        return ""
+    which = "all" if len(unsure) == len(judged) else "the others"
+    takes = [behaviour["takes"] for behaviour in unsure if behaviour["takes"]]
+    if not takes:
+        return f"; more than {MOST_TAKES} takes each would be needed to settle {which}"
+    if len(takes) < len(unsure):
+        which = (
+            f"{len(takes)} of {len(unsure)} others" if which == "the others" else f"{len(takes)}"
+        )
+        return f"; {max(takes)} takes each would settle {which}, more than {MOST_TAKES} the rest"
+    return f"; {max(takes)} takes each would settle {which}"
+
+
+def worst_of(judged: list[dict]) -> str:
+    """What is worst among behaviours that have an AUC, or that nothing is wrong."""
     worst = min(judged, key=goodness)
-    text = (
-        f"{model_name} tells {n_apart} of {len(found)} behaviours apart (AUC above {APART}); "
-        f'worst: "{worst["name"]}"'
-    )
+    area, name = worst["auc"]["value"], worst["name"]
     if worst["taken_for"]:
         other = worst["taken_for"][0]
-        return f'{text}, taken for "{other["name"]}" in {other["count"]} of {worst["count"]}.'
-    return f"{text}, AUC {worst['auc']:.2f}."
+        return (
+            f'worst: "{name}", taken for "{other["name"]}" in {other["count"]} of {worst["count"]}'
+        )
+    if area == 1:
+        return "no mistakes"
+    return f'worst: "{name}", AUC {f"{area:.2f}" if area < 0.995 else "above 0.99"}'
 
 
 def goodness(behaviour: dict) -> tuple[float, float]:
     """AUC, then accuracy, which none of its trajectories may have."""
     accuracy = behaviour["accuracy"]
-    return behaviour["auc"], accuracy["value"] if accuracy else 1
+    return behaviour["auc"]["value"], accuracy["value"] if accuracy else 1
 
 
 def as_text(verdict: dict) -> str:
@@ -170,7 +201,7 @@ def as_text(verdict: dict) -> str:
         if not (metric := verdict["metrics"].get(name)):
             continue
         lines.append(
-            f"{title:34}{metric['value']:5.2f}   {metric['low']:4.2f} to {metric['high']:4.2f}   "
+            f"{title:34}{metric['value']:5.2f}   {between(metric)}   "
             f"   {metric['chance']:4.2f}    {metric['majority']:4.2f}"
         )
     lines += ["", *behaviour_lines(verdict["behaviours"])]
@@ -183,16 +214,6 @@ def as_text(verdict: dict) -> str:
             f"{n_several} of {verdict['n_trajectories']} trajectories {have} several labels: "
             "not in accuracy, macro F1, margins and the confusion matrix",
         ]
-    measured = [group for group in verdict["behaviours"] if group["accuracy"]]
-    small = [group["name"] for group in measured if group["count"] < MIN_COUNT]
-    if small:
-        which = ", ".join(printable(name, WIDTH) for name in small)
-        if len(small) == len(measured):
-            which = "every behaviour"
-        lines += [
-            "",
-            f"fewer than {MIN_COUNT} trajectories, so the interval is unreliable: {which}",
-        ]
     if missing := describe_not_judged(verdict["not_judged"]):
         lines += ["", *missing]
     return "\n".join([*lines, "", printable(verdict["sentence"], 400)])
@@ -202,20 +223,27 @@ def behaviour_lines(found: list[dict]) -> list[str]:
     """A line for each behaviour, below a header; `found` is a result of metrics.behaviours."""
     names = [printable(behaviour["name"], WIDTH) for behaviour in found]
     width = max(len("behaviour"), *map(len, names))
-    lines = [f"{'behaviour':{width}}  correct        95 % interval   AUC   taken for"]
+    lines = [
+        f"{'behaviour':{width}}  correct        95 % interval   AUC   95 % interval   taken for"
+    ]
     for name, behaviour in zip(names, found):
         accuracy, count = behaviour["accuracy"], behaviour["count"]
-        correct, between = "-", ""
-        if accuracy:
-            correct = f"{round(accuracy['value'] * count)} of {count}"
-            between = f"{accuracy['low']:4.2f} to {accuracy['high']:4.2f}"
-        area = "   -" if behaviour["auc"] is None else f"{behaviour['auc']:4.2f}"
+        correct = f"{round(accuracy['value'] * count)} of {count}" if accuracy else "-"
+        cells = f"{correct:13}  {between(accuracy):12}    {area_cell(behaviour['auc'])}"
         others = ", ".join(
             f"{printable(other['name'], WIDTH)} {other['count']}"
             for other in behaviour["taken_for"]
         )
-        lines.append(f"{name:{width}}  {correct:13}  {between:12}    {area}  {others}".rstrip())
+        lines.append(f"{name:{width}}  {cells}    {others}".rstrip())
     return lines
+
+
+def between(interval: dict | None) -> str:
+    return f"{interval['low']:4.2f} to {interval['high']:4.2f}" if interval else ""
+
+
+def area_cell(area: dict | None) -> str:
+    return f"{area['value']:4.2f}  {between(area)}" if area else f"   -{'':14}"
 
 
 def phrasing_lines(found: dict[str, dict]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Trajectories -> n frames of each, evenly spread over it: uint8 [T, H, W, 3].
+"""Trajectories -> the frames that their views are made of: uint8 [F, H, W, 3].
 
 A video is read twice. The first pass lists its packets without decoding them. The second decodes
 from the last keyframe before each wanted frame, and converts and scales only the wanted frames;
@@ -8,21 +8,24 @@ instead: slower, in the same memory, with the same result. `stacks.py` reads wha
 """
 
 import collections
+import contextlib
+import itertools
 import operator
 
-from trajeval.clips import Clip, read, sample_indices
+from trajeval.clips import Clip, read
 from trajeval.containers import VideoError, check_file, open_video
 from trajeval.devices import n_cores
 from trajeval.listings import Listings
 from trajeval.sources import source_of
 from trajeval.stacks import open_stack
 from trajeval.threads import threads
+from trajeval.views import WHOLE, sample_indices
 
-__all__ = ["Clip", "VideoError", "read_clip", "read_clips", "sample_indices"]
+__all__ = ["Clip", "VideoError", "read_clip", "read_clips", "read_views", "sample_indices"]
 
 RESIZES = ("crop", "stretch")
 MAX_WORKERS = 8
-BYTES_AHEAD = 2 << 30  # of frames at their own size
+BYTES_AHEAD = 2 << 30  # of frames
 
 
 def read_clip(video, n_frames, resize="crop", size=224):
@@ -40,17 +43,27 @@ def read_clip(video, n_frames, resize="crop", size=224):
     for a wrong part, ValueError and TypeError for other wrong arguments.
     """
     _check_arguments(n_frames, resize, size)
-    source = source_of(video)
-    return read(source, n_frames, resize, size, _most_workers(), Listings(), lambda: False)
+    source, n_threads = source_of(video), _most_workers()
+    found = read(source, [WHOLE], n_frames, resize, size, n_threads, Listings(), lambda: False)
+    return found.whole
 
 
 def read_clips(videos, n_frames, resize="crop", size=224, workers=None):
-    """Yields, for each video in turn, its Clip, or its VideoError if it cannot be read.
+    """Yields, for each video in turn, its Clip, or its VideoError if it cannot be read. The
+    arguments are those of `read_clip` and `read_views`."""
+    views = itertools.repeat([WHOLE])
+    with contextlib.closing(read_views(videos, views, n_frames, resize, size, workers)) as found:
+        for footage in found:
+            yield footage if isinstance(footage, VideoError) else footage.whole
 
-    Up to `workers` videos (default: one per core, at most 8) are decoded ahead of the one last
-    asked for, each in a thread; fewer if a function resizes them and their frames are large. When
-    the iterator is closed or exhausted, the threads have ended. The other arguments are those of
-    `read_clip`.
+
+def read_views(videos, views, n_frames, resize="crop", size=224, workers=None):
+    """Yields, for each video in turn, the clips.Footage of its views, or its VideoError.
+
+    views: for each video a list of views.View. Up to `workers` videos (default: one per core, at
+    most 8) are decoded ahead of the one last asked for, each in a thread; fewer if that would be
+    more than BYTES_AHEAD. When the iterator is closed or exhausted, the threads have ended. The
+    other arguments are those of `read_clip`.
     """
     _check_arguments(n_frames, resize, size)
     workers = workers or _most_workers()
@@ -59,19 +72,19 @@ def read_clips(videos, n_frames, resize="crop", size=224, workers=None):
     pending = collections.deque()  # of (Future, bytes)
     known = Listings()
 
-    def read_one(source, stopped):
+    def read_one(source, its_views, stopped):
         try:
-            return read(source, n_frames, resize, size, n_threads, known, stopped)
+            return read(source, its_views, n_frames, resize, size, n_threads, known, stopped)
         except VideoError as error:
             return VideoError(*error.problems)  # without the traceback, which holds frames
 
     with threads() as (start, stopped):
-        for number, video in enumerate(videos):
+        for number, (video, its_views) in enumerate(zip(videos, views)):
             source = source_of(video, f"video {number}")
-            n_bytes = n_frames * _frame_bytes(source) if callable(resize) else 0
+            n_bytes = _most_frames(its_views, n_frames) * _frame_bytes(source, resize, size)
             while pending and n_bytes + sum(n for _, n in pending) > BYTES_AHEAD:
                 yield pending.popleft()[0].result()
-            pending.append((start(read_one, source, stopped), n_bytes))
+            pending.append((start(read_one, source, its_views, stopped), n_bytes))
             if len(pending) > workers:
                 yield pending.popleft()[0].result()
         while pending:
@@ -90,8 +103,19 @@ def _most_workers():
     return min(MAX_WORKERS, n_cores())
 
 
-def _frame_bytes(source):
-    """The size of a video's frames in RGB; 0 if it cannot be read."""
+def _most_frames(views, n_frames):
+    """How many different frames a video's views are made of, at most."""
+    return sum(
+        n_frames if view.order in ("still", "shuffled") else view.most or view.points * n_frames
+        for view in views
+    )
+
+
+def _frame_bytes(source, resize, size):
+    """The size of a video's frames as they are kept; 0 if it cannot be read. What a function makes
+    of a frame may be as large as the frame."""
+    if not callable(resize):
+        return size * size * 3
     try:
         if stack := open_stack(source):
             _, frame = next(stack.read([0]))
