@@ -8,10 +8,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.font_manager import findfont, get_font
 from matplotlib.lines import Line2D
 
 from trajeval.figures import PLAIN
-from trajeval.grid import ignore_missing_glyphs
 from trajeval.names import fold, font_families
 from trajeval.terminal import printable
 
@@ -53,8 +53,7 @@ STYLE: dict[Any, Any] = PLAIN | {
     "savefig.dpi": 300,
     "figure.constrained_layout.w_pad": 0.03,
     "figure.constrained_layout.h_pad": 0.03,
-    "pdf.fonttype": 42,  # letters stay letters, as journals ask for
-    "svg.fonttype": "none",
+    "svg.fonttype": "none",  # letters stay letters
     "svg.hashsalt": "plots",  # the same file every time
 }
 DATED = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}
@@ -62,7 +61,12 @@ DATED = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}
 
 def style(texts: Iterable[str]) -> dict[Any, Any]:
     """The settings of matplotlib for plots with these names."""
-    return STYLE | {"font.family": font_families(list(texts))}
+    names = list(texts)
+    families = font_families(names)
+    letters = get_font(findfont(families[0])).get_charmap()
+    # matplotlib puts OpenType fonts, which have the others, wrongly into a pdf but as Type 3
+    has_all = all(ord(letter) in letters for name in names for letter in name)
+    return STYLE | {"font.family": families, "pdf.fonttype": 42 if has_all else 3}
 
 
 def new_page(width: float, height: float) -> Figure:
@@ -75,8 +79,7 @@ def new_page(width: float, height: float) -> Figure:
 def as_file(figure: Figure, ending: str) -> bytes:
     """A figure as a png, pdf or svg file, of exactly its size; the same bytes every time."""
     file = io.BytesIO()
-    with ignore_missing_glyphs():
-        figure.savefig(file, format=ending, metadata=DATED.get(ending))
+    figure.savefig(file, format=ending, metadata=DATED.get(ending))
     return file.getvalue()
 
 
@@ -108,10 +111,19 @@ def name_rows(ax: Axes, names: list[str], height: float) -> None:
         ax.set_yticks(range(len(names)), [shown(name) for name in names], fontsize=points)
 
 
-def add_key(figure: Figure, entries: list[tuple[str, dict]], n_across: int) -> None:
-    """What the marks mean, above the axes: pairs of a text and the properties of a Line2D."""
+def add_key(
+    figure: Figure,
+    entries: list[tuple[str, dict]],
+    n_across: int,
+    at: tuple[float, float] | None = None,
+) -> None:
+    """What the marks mean, above the axes or at a place in the figure: pairs of a text and the
+    properties of a Line2D."""
     handles = [Line2D([], [], **kinds) for _, kinds in entries]
-    key = figure.legend(handles, "x" * len(handles), loc="outside upper center", ncols=n_across)
+    place: dict[str, Any] = {"loc": "outside upper center"}
+    if at is not None:
+        place = {"loc": "upper center", "bbox_to_anchor": at, "borderaxespad": 0}
+    key = figure.legend(handles, "x" * len(handles), ncols=n_across, **place)
     for text, (label, _) in zip(key.get_texts(), entries):
         text.set_text(label)  # matplotlib leaves out labels that begin with _
 

@@ -27,8 +27,8 @@ from trajeval.strips import N_FRAMES, read_strips
 from trajeval.table import Table, has_groups, is_right, memberships
 
 MAX_PANELS, N_ACROSS = 24, 4
-HEIGHT, TITLE, GAP = 0.8, 0.2, 0.1  # inches: of the curves, of a title, between panels
-LEFT, BELOW, KEY, MARGIN = 0.58, 0.36, 0.17, 0.06  # inches: what is around the panels
+HEIGHT, TITLE, GAP = 0.75, 0.2, 0.1  # inches: of the curves, of a title, between panels
+LEFT, BELOW, KEY, MARGIN = 0.58, 0.34, 0.16, 0.06  # inches: what is around the panels
 
 
 class Panel(NamedTuple):
@@ -52,16 +52,17 @@ def draw_curves(table: Table, curves: Curves, sources: list[Source]) -> Figure:
     n_all, panels = len(panels), panels[:MAX_PANELS]
     strips = read_strips([sources[panel.first] for panel in panels])
     has_own = any(panel.own is not None for panel in panels)
-    figure, axes = new_panels(len(panels))
-    for (ax, strip), panel, frames in zip(axes, panels, strips):
-        draw_panel(ax, grid, panel, has_own)
-        ax.set_title(shown(panel.name, 26 if len(panels) > 1 else 50))
-        draw_strip(strip, frames)
-    share_values([ax for ax, _ in axes], panels, has_own)
     entries = key_of(columns, has_own)
     if n_all > len(panels):
-        entries += [(f"the first {len(panels)} of {n_all}", {"linestyle": "none"})]
-    label_all(figure, axes, fold(table.label.partition(", ")[0], 24, 2), entries)
+        entries += [(f"the first {len(panels)} of {n_all} panels", {"linestyle": "none"})]
+    figure, axes = new_panels(len(panels), entries)
+    label = table.label.partition(", ")[0]  # of what is not rescaled, as curves are
+    figure.text(0.01, 0.5, fold(label, 26, 2), rotation=90, ha="left", va="center")
+    for (ax, strip), panel, frames in zip(axes, panels, strips):
+        draw_panel(ax, grid, panel, has_own)
+        ax.set_title(shown(panel.name, 22 if len(panels) > 1 else 50))
+        draw_strip(strip, frames)
+    share_values([ax for ax, _ in axes], panels, has_own)
     return figure
 
 
@@ -103,8 +104,9 @@ def draw_panel(ax: Axes, grid: np.ndarray, panel: Panel, has_own: bool) -> None:
     if panel.own is not None:
         takes = panel.values[:, :, panel.own]
         lines = [np.c_[grid, line] for line in takes]
-        ax.add_collection(LineCollection(lines, colors=RIGHT, linewidths=0.5, alpha=0.6))
-        draw_mean(ax, grid, takes, RIGHT, 0.25)
+        faint = min(0.6, 8 / len(lines))
+        ax.add_collection(LineCollection(lines, colors=RIGHT, linewidths=0.5, alpha=faint))
+        draw_mean(ax, grid, takes, RIGHT, 0.2)
 
 
 def wrong_means(panel: Panel) -> np.ndarray:
@@ -140,42 +142,47 @@ def draw_strip(ax: Axes, frames: np.ndarray | None) -> None:
         ax.imshow(frames, extent=(0, 1, 0, 1), aspect="auto")
 
 
-def new_panels(n: int) -> tuple[Figure, list[tuple[Axes, Axes]]]:
+def new_panels(n: int, key: list[tuple[str, dict]]) -> tuple[Figure, list[tuple[Axes, Axes]]]:
     """A figure with n panels: for each the axes of the curves and those of the frames beneath."""
-    n_across = min(n, N_ACROSS)
-    n_down = -(-n // n_across)
+    n_down = -(-n // N_ACROSS)
+    n_across = -(-n // n_down)
     page = COLUMN if n <= 2 else PAGE
     width = (page - LEFT - MARGIN - GAP * (n_across - 1)) / n_across
     strip = width / N_FRAMES
     down = TITLE + HEIGHT + strip + GAP / 2
-    total = MARGIN + KEY + n_down * down + BELOW
+    keys_across = 3 if page == PAGE else 1
+    above = MARGIN + KEY * -(-len(key) // keys_across)
+    total = above + n_down * down + BELOW
     figure = Figure((page, total))
+    add_key(figure, key, keys_across, (0.5, 1 - MARGIN / 2 / total))
+    figure.text(0.5, 0.03 / total, "share of the trajectory (%)", ha="center", va="bottom")
     scale = np.array((page, total, page, total))
     axes = []
     for i in range(n):
         left = LEFT + i % n_across * (width + GAP)
-        bottom = total - MARGIN - KEY - i // n_across * down - TITLE - HEIGHT
+        bottom = total - above - i // n_across * down - TITLE - HEIGHT
         boxes = (left, bottom, width, HEIGHT), (left, bottom - strip - 0.02, width, strip)
         ax, below = (figure.add_axes(np.array(box) / scale) for box in boxes)
-        is_last = i + n_across >= n
         ax.set(xlim=(0, 1), xticks=[])
-        below.set_xticks([0.02, 0.5, 0.98], ["0", "50", "100"] if is_last else [])
-        below.tick_params(axis="x", length=0)
+        below.set_xticks([0, 0.5, 1], ["0", "50", "100"])
+        below.tick_params(axis="x", length=0, labelbottom=i + n_across >= n)
+        for label, place in zip(below.get_xticklabels(), ("left", "center", "right")):
+            label.set_horizontalalignment(place)
+        ax.tick_params(axis="y", labelleft=i % n_across == 0)
         axes.append((ax, below))
     return figure, axes
 
 
 def share_values(axes: list[Axes], panels: list[Panel], has_own: bool) -> None:
-    """The same limits for all panels, of what is drawn but for the widest intervals; the values
-    beside the first of each line of panels."""
+    """The same limits for all panels: those of the trajectories, which very wide intervals of few
+    of them exceed."""
     shown_values = [panel.values[:, :, : None if has_own else len(PALETTE)] for panel in panels]
     low = min(float(np.nanmin(values)) for values in shown_values)
     high = max(float(np.nanmax(values)) for values in shown_values)
     margin = (high - low) * 0.05 or 0.5
-    for i, ax in enumerate(axes):
+    for ax in axes:
         ax.set(xlabel="", ylabel="", ylim=(low - margin, high + margin))
         ax.locator_params(axis="y", nbins=4)
-        ax.tick_params(axis="y", labelleft=i % N_ACROSS == 0)
 
 
 def key_of(columns: list[str], has_own: bool) -> list[tuple[str, dict]]:

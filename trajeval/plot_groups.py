@@ -13,7 +13,6 @@ from trajeval.paper import (
     COLUMN,
     OTHER,
     PALETTE,
-    PITCH,
     RIGHT,
     TALLEST,
     WRONG,
@@ -27,6 +26,7 @@ from trajeval.paper import (
 from trajeval.table import Table, group_scores, groups_of, is_right, memberships
 
 BINS = 30
+ROW = 0.18  # inches
 MARKS = "oDs^vP*X"  # one for each colour of the palette
 POINT: dict[str, Any] = {"linestyle": "none", "markeredgewidth": 0, "legend": False}
 
@@ -37,23 +37,25 @@ def draw_groups(table: Table) -> Figure:
     Without labels, with each of the first 8 prompts or groups of prompts."""
     names, long = long_scores(table)
     columns = [column.name for column in groups_of(table.columns)[0]]
-    figure, ax = rows_page(names, 0.95)
-    if long.own.any():
+    has_own = long.own.any()
+    n = 2 if has_own else min(len(columns), len(PALETTE))  # of marks in a row
+    figure, ax, height = rows_page(names, 0.95 if has_own else 0.6 + ROW * n, max(1, n * 0.4))
+    if has_own:
         chosen, rest = own_and_closest(long)
         draw_points(ax, chosen, "own", [True, False], [RIGHT, WRONG], "oD")
         sns.scatterplot(rest, x="score", y="group", s=7, color=OTHER, linewidth=0, ax=ax)
-        key = [("own prompts", dot(RIGHT)), ("closest wrong", dot(WRONG, "D", 3.5))]
+        key = [("own prompts", dot(RIGHT))]
+        key += [("closest wrong", dot(WRONG, "D", 3.5))] * (not long.own.all())
         key += [("others", dot(OTHER, size=2.7))] * (len(rest) > 0)
         n_across = 3
     else:
-        n = len(PALETTE)
         draw_points(ax, long[long.column < n], "column", range(len(columns))[:n], PALETTE, MARKS)
-        key = [(shown(column, 40), dot(*of)) for column, *of in zip(columns, PALETTE, MARKS)]
+        key = [(shown(column, 40), dot(*of)) for column, of in zip(columns, zip(PALETTE, MARKS))]
         if len(columns) > n:
             key += [(f"the first {n} of {len(columns)}; groups.csv has all", {"linestyle": "none"})]
         n_across = 1
     add_key(figure, key, n_across)
-    finish(ax, names, table.label)
+    finish(ax, names, height, table.label)
     return figure
 
 
@@ -108,15 +110,17 @@ def draw_points(ax: Axes, long: pd.DataFrame, hue: str, kinds, colours, marks: s
     )
 
 
-def rows_page(names: list[str], more: float) -> tuple[Figure, Axes]:
-    """A figure with a row for each name, and so many inches more."""
-    figure = new_page(COLUMN, PITCH * len(names) * 1.2 + more)
-    return figure, figure.add_subplot()
+def rows_page(names: list[str], more: float, high: float = 1) -> tuple[Figure, Axes, float]:
+    """A figure with a row for each name, so many times as high as a name, and so many inches more;
+    the height of the rows."""
+    height = min(ROW * high * len(names), TALLEST - more)
+    figure = new_page(COLUMN, height + more)
+    return figure, figure.add_subplot(), height
 
 
-def finish(ax: Axes, names: list[str], label: str) -> None:
-    """The names of the rows, lines to follow them, and what the values are."""
-    height = ax.figure.get_size_inches()[1] - 0.95
+def finish(ax: Axes, names: list[str], height: float, label: str) -> None:
+    """The names of the rows, which are so high together, lines to follow them, and what the values
+    are."""
     name_rows(ax, names, height)
     ax.set_axisbelow(True)
     ax.grid(axis="y", color="0.93", linewidth=0.6)
@@ -124,7 +128,7 @@ def finish(ax: Axes, names: list[str], label: str) -> None:
     ax.set(xlabel=fold(label, 30, 4), ylabel="")
 
 
-def draw_distributions(table: Table) -> Figure | None:
+def draw_distributions(table: Table) -> Figure:
     """Similarities of trajectories with their own prompts against those with others: of all, and
     for each group of prompts, whose AUC says how far the two are apart."""
     columns = groups_of(table.columns)[0]
@@ -132,7 +136,7 @@ def draw_distributions(table: Table) -> Figure | None:
     labelled = right.any(1)
     right, scores = right[labelled], group_scores(table)[labelled]
     order = [group for group, _ in order_of(table)]
-    height = min(PITCH * len(order) * 1.2, TALLEST - 2.1)
+    height = min(ROW * len(order), TALLEST - 2.1)
     figure = new_page(COLUMN, height + 2.1)
     above, ax = figure.subplots(2, 1, sharex=True, height_ratios=(1, max(height, 0.4)))
     edges = np.linspace(scores.min(), scores.max(), BINS + 1)
@@ -156,7 +160,7 @@ def draw_distributions(table: Table) -> Figure | None:
         [("right prompts", dot(RIGHT)), ("wrong prompts", dot(OTHER, "s", 6))],
         2,
     )
-    finish(ax, [columns[j].name for j in order], table.label)
+    finish(ax, [columns[j].name for j in order], height, table.label)
     return figure
 
 
@@ -195,12 +199,15 @@ def draw_boxes(ax: Axes, of_rows: list[tuple[np.ndarray, np.ndarray]]) -> None:
 
 
 def draw_areas(verdict: dict, table: Table) -> Figure | None:
-    """The AUC of each behaviour and their mean, with 95 % intervals, and chance."""
+    """The AUC of each behaviour and their mean, with 95 % intervals, and chance; None if every
+    trajectory has every label."""
     found = {behaviour["name"]: behaviour["auc"] for behaviour in verdict["behaviours"]}
     areas = [(name, found[name]) for _, name in order_of(table)]
-    areas.append(("mean", verdict["metrics"].get("mean_auc")))
+    if not any(area for _, area in areas):
+        return None
+    areas.append(("mean", verdict["metrics"]["mean_auc"]))
     names = [name for name, _ in areas]
-    figure, ax = rows_page(names, 0.55)
+    figure, ax, height = rows_page(names, 0.55)
     # seaborn draws the median and the extremes of these three: the value and its interval
     long = pd.DataFrame(
         [
@@ -227,6 +234,6 @@ def draw_areas(verdict: dict, table: Table) -> Figure | None:
     )
     ax.axvline(0.5, color="0.4", linewidth=0.8, linestyle=(0, (4, 2)), zorder=0)
     ax.axhline(len(names) - 1.5, color="0.4", linewidth=0.6)
-    finish(ax, names, "AUC (dashed: chance)")
+    finish(ax, names, height, "AUC (dashed: chance)")
     ax.set_xlim(min(0.4, long.auc.min() - 0.03), 1.02)
     return figure

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from scipy.cluster.hierarchy import leaves_list, linkage
 
 from trajeval.figures import colour_scale
+from trajeval.grid import NEUTRAL
 from trajeval.names import fold, with_short_names
 from trajeval.paper import COLUMN, PAGE, PITCH, TALLEST, length_of, points_for, shown
 from trajeval.table import Entry, Table, column_order, has_groups, number_groups
@@ -17,7 +18,8 @@ from trajeval.table import Entry, Table, column_order, has_groups, number_groups
 TREE, BAR, GAP, MARGIN = 0.35, 0.08, 0.06, 0.04  # inches
 NUMBERED = 0.18  # inches: the height of a row with a name, whose cells may hold numbers
 UNNAMED, MAX_UNNAMED = 0.06, 4  # of a row of a group with a name; of all
-LOWEST = 2.4  # inches of the height that are not for cells
+REST = 0.9  # inches below the names of columns
+LONGEST = 36  # letters of these
 MAX_VECTOR = 4000  # cells; more are drawn as an image, also in a pdf or svg
 MAX_TREE = 300  # leaves; seaborn's way to draw one ends at Python's limit of recursion
 MAX_CLUSTERED = 3000  # rows or columns; the time grows with their square
@@ -37,14 +39,14 @@ class Side(NamedTuple):
         return (self.ends + np.r_[0, self.ends[:-1]]) / 2
 
 
-def draw_heatmap(table: Table, **scale: float | None) -> Figure:
+def draw_heatmap(table: Table, vmin: float | None, vmax: float | None) -> Figure:
     """Each trajectory by each prompt. Lists with groups have these named, and lines between them;
     lists without groups are clustered (average linkage of Euclidean distances)."""
     table = with_short_names(table)
     table = table.take(order_of(table.rows, table.values), order_of(table.columns, table.values.T))
     table = table.take(columns=column_order(table))
     sides = side_of(table.rows, "trajectories"), side_of(table.columns, "prompts")
-    colours, low, high = colour_scale(table, scale.get("vmin"), scale.get("vmax"))
+    colours, low, high = colour_scale(table, vmin, vmax)
     kinds = {"cmap": colours, "vmin": low, "vmax": high}
     return draw_cells(table.values, sides, table.label, ".2f", **kinds)
 
@@ -86,7 +88,7 @@ def draw_confusion(verdict: dict, table: Table) -> Figure | None:
     sides = sides[0]._replace(label="true"), sides[1]._replace(label="predicted")
     kinds: dict[str, Any] = {"cmap": "Blues", "vmin": 0, "vmax": 1}
     kinds |= {"linewidths": 0.5, "linecolor": "0.9"}
-    label = "share of the trajectories of a row; numbers: how many"
+    label = "share of the trajectories of a row"
     return draw_cells(counts / counts.sum(1, keepdims=True), sides, label, "d", counts, **kinds)
 
 
@@ -109,7 +111,8 @@ def draw_cells(
     beside = length_of(map(shown, down.names)) + 0.3 + TREE * down.tree
     width = COLUMN if (COLUMN - beside) / len(across.names) >= PITCH else PAGE
     height = max(NUMBERED * len(down.names), min(UNNAMED * n_rows, MAX_UNNAMED))
-    height = min(height, TALLEST - LOWEST)
+    below = length_of([shown(name, LONGEST) for name in across.names])
+    height = min(height, TALLEST - REST - below - TREE * across.tree)
     if (width - beside) / n_columns >= wanted and height / n_rows >= NUMBERED * 0.99:
         kinds |= {"annot": numbers, "fmt": form, "annot_kws": {"va": "center_baseline"}}
     else:
@@ -125,8 +128,9 @@ def draw_cells(
         points = points_for(room / len(side.names))
         names = [side.names[i] for i in entries] if side.tree else side.names
         if points:
-            longest = 24 if side is down else 36
-            axis.set_ticks(side.middles, [shown(x, longest) for x in names], fontsize=points)
+            names = [shown(name, *([LONGEST] if side is across else [])) for name in names]
+            flat = side is down or length_of(names, points) + 0.1 < room / len(names)
+            axis.set_ticks(side.middles, names, fontsize=points, rotation=0 if flat else 90)
     finish(ax, sides)
     for text in ax.texts:
         if text.get_text() == "0":  # of a confusion matrix
@@ -159,13 +163,11 @@ def finish(ax: Axes, sides: tuple[Side, Side]) -> None:
     for side, line in ((down, ax.axhline), (across, ax.axvline)):
         if len(side.names) < side.ends[-1]:
             for end in side.ends[:-1]:
-                line(end, color="white", linewidth=0.8)
+                line(end, color="white", linewidth=0.8 if len(side.names) <= 40 else 0.4)
     where = "right" if down.tree else "left"
     ax.yaxis.set_ticks_position(where)
     ax.yaxis.set_label_position(where)
     ax.tick_params(length=0)
-    ax.tick_params(axis="x", rotation=90)
-    ax.tick_params(axis="y", rotation=0)
     ax.set(xlabel=across.label, ylabel=down.label)
 
 
@@ -176,6 +178,8 @@ def place(figure, parts, sides, size, label: str) -> None:
     bar.set_xlabel(label)
     bar.tick_params(length=2)
     bar.locator_params(nbins=5)
+    if (mesh := ax.collections[0]).get_cmap() is NEUTRAL:  # all values are equal
+        bar.set_xticks([float(np.min(mesh.get_array()))])
     figure.set_size_inches(width, height)
     ax.set_position((0, 0, 1, 1))
     left, below, right, above = beyond(ax, figure)
@@ -198,5 +202,7 @@ def place(figure, parts, sides, size, label: str) -> None:
 
 def beyond(ax: Axes, figure: Figure) -> np.ndarray:
     """How far texts reach beyond axes: left, below, right, above, in inches."""
-    outer, inner = ax.get_tightbbox().extents, ax.bbox.extents
+    box = ax.get_tightbbox()
+    assert box is not None  # of visible axes
+    outer, inner = np.array(box.extents), np.array(ax.bbox.extents)
     return np.maximum((inner - outer) * (1, 1, -1, -1), 0) / figure.dpi

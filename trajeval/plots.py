@@ -1,11 +1,13 @@
 """Plots for papers: which of them a run has, as files."""
 
+import warnings
 from argparse import Namespace
 from typing import Any
 
 from matplotlib import rc_context
 
 from trajeval.curves import Curves
+from trajeval.grid import ignore_missing_glyphs
 from trajeval.paper import as_file, style
 from trajeval.plot_curves import draw_curves
 from trajeval.plot_groups import draw_areas, draw_distributions, draw_groups
@@ -29,7 +31,9 @@ def draw_plots(
     """
     figures: dict[str, Any] = {}
     entries = table.rows + table.columns
-    with rc_context(style([name for one in entries for name in (one.name, *one.groups)])):
+    settings = style([name for one in entries for name in (one.name, *one.groups)])
+    with rc_context(settings), ignore_missing_glyphs(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Clustering large matrix")
         figures["heatmap"] = draw_heatmap(table, args.vmin, args.vmax)
         if has_groups(table.rows):
             figures["groups"] = draw_groups(table)

@@ -185,7 +185,7 @@ def evaluate(inputs: Inputs, model, embedded: Embeddings, clock: Clock) -> tuple
         pairs = zip(inputs.trajectories, embedded.videos)
         sources = [one.source for one, found in pairs if not isinstance(found, Exception)]
         with clock.timed("plots"):
-            made.files |= draw_plots(table, made.verdict, curves, sources, args)
+            made.files.update(draw_plots(table, made.verdict, curves, sources, args))
     record = record_of(inputs, model, embedded, table, made.verdict, clock)
     names, words = [row.name for row in table.rows], [prompt.text for prompt in inputs.prompts]
     made.files["run.json"] = as_json(record)

@@ -39,9 +39,9 @@ ABANDONED = 3600  # seconds after which a hidden folder is in nobody's use, with
 
 
 def swap_in(parent: Path, name: str, picture: bytes, files: dict[str, bytes]) -> None:
-    """Makes the folder `name` in `parent` hold `files`, by their names in FILES, and puts
-    the picture beside it. Files of other names in the old folder stay. Raises UserError, with status 1, and
-    then nothing has changed."""
+    """Makes the folder `name` in `parent` hold `files`, by their names in FILES, and puts the
+    picture beside it. Files of other names in the old folder stay. Raises UserError, with status 1,
+    and then nothing has changed."""
     try:
         parent.mkdir(parents=True, exist_ok=True)
         with undisturbed(parent):
