@@ -3,8 +3,9 @@
     uv run compare_results.py evaluation_results/A evaluation_results/B [...] -e NAME
 
 Several models, or several lists of prompts: writes evaluation_results/NAME.png, their heatmaps side
-by side, and, where the trajectories are labelled, evaluation_results/NAME.csv: the metrics of each,
-and how much higher than the first's they are, with a 95 % interval (paired bootstrap).
+by side and what differs from the first, and, where the trajectories are labelled,
+evaluation_results/NAME.csv: the numbers of each, and how much higher than the first's they are,
+with paired 95 % intervals.
 """
 
 from trajeval.terminal import (

@@ -18,7 +18,7 @@ import numpy as np
 
 from trajeval import embedding, readings
 from trajeval.inputs import BASELINE
-from trajeval.model import Model
+from trajeval.model import Judge, Model
 from trajeval.options import BASELINE_SIMILARITIES
 from trajeval.similarity import table_of
 from trajeval.table import Entry
@@ -58,6 +58,8 @@ class SimilarityReward:
         against = texts_in("softmax_against", softmax_against)
         neutral = texts_in("baseline", [baseline] if isinstance(baseline, str) else baseline)
         (prompt,) = texts_in("prompt", [prompt])
+        if isinstance(model, Judge):
+            raise ValueError("a judge has no embeddings: its model.similarity gives the scores")
         if problem := problem_of(similarity, neutral, alpha, temperature):
             raise ValueError(problem)
         self.model, self.prompt = model, prompt

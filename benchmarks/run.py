@@ -15,6 +15,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent))
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # users' imports are compiled once, too
 
+import curves
 import decoding
 import networks
 import torch
@@ -23,7 +24,12 @@ from measuring import Row
 
 from trajeval.devices import n_cores
 
-SECTIONS = {"networks": networks.rows, "decoding": decoding.rows, "whole": whole.rows}
+SECTIONS = {
+    "networks": networks.rows,
+    "curves": curves.rows,
+    "decoding": decoding.rows,
+    "whole": whole.rows,
+}
 
 
 def main() -> int:

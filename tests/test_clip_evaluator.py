@@ -28,8 +28,10 @@ from clip_evaluator import ClipModel
 from clip_loading import load_network
 from clip_names import weights_in, wrong_names
 from trajeval.cache import Cache, read_entry, write_entry
+from trajeval.embedding import embed_trajectories
 from trajeval.terminal import UserError
-from trajeval.videos import VideoError
+from trajeval.videos import VideoError, read_views
+from trajeval.views import views_of
 from trajeval.weights import sha256
 
 evaluate = partial(runs.evaluate, "clip_evaluator.py")
@@ -129,6 +131,22 @@ def test_similarity_is_that_of_open_clip_by_hand(folders, tmp_path, name):
     ours = model.similarity(paths, PROMPTS)
     assert ours.dtype == np.float32 and np.ptp(ours) > 1e-3
     assert ours == pytest.approx(by_hand(folders[name], paths, PROMPTS, 5), abs=1e-5)
+
+
+def test_each_frame_is_embedded_once_for_all_clips(folders, tmp_path):
+    """And the clips have the embeddings that they have on their own."""
+    path = write_video(tmp_path / "a.mp4", counting_frames(43, 64, 96))
+    model = ClipModel.load(f"local-dir:{folders['clip']}", device="cpu", n_frames=5)
+    views = views_of("prefix", 6, None, True, 10)
+    (answer,) = embed_trajectories(model, [path], views=views)
+    ((footage),) = read_views([path], [views], 5, model.resize, model.size)
+    assert len(footage.frames) <= 10
+    for view, shots in footage.views.items():
+        with torch.inference_mode():
+            frames = torch.from_numpy(footage.frames[shots.places])
+            clips = model.embed_clips(frames, shots.times).numpy()
+        assert np.abs(clips - answer.views[view]).max() <= 1e-6
+    assert np.abs(model.embed_videos([path])[0] - answer.embedding).max() <= 1e-6
 
 
 def test_a_video_that_is_too_narrow(folders, tmp_path):

@@ -15,7 +15,8 @@ from test_packets import CUT, KINDS, LENGTH, cut, kinds  # noqa: F401
 
 from trajeval import listings, packets
 from trajeval.sources import Source, fragment
-from trajeval.videos import VideoError, read_clip, read_clips, sample_indices
+from trajeval.videos import VideoError, read_clip, read_clips, read_views, sample_indices
+from trajeval.views import WHOLE, View, lay_out, views_of
 
 FPS = 25
 # Kinds whose times are not i / FPS, in seconds.
@@ -265,3 +266,108 @@ def test_damage_after_a_part_goes_unnoticed(extension, tmp_path):
         assert late.warning.startswith("damaged (") and f"first {length} " in late.warning
     with pytest.raises(VideoError, match=r"no frame lies in this part; the last one is at"):
         read_clip(f"{path}#t=1.15", 4)
+
+
+# Views
+
+
+def check_views(video, views, n, everything, first=0, length=None):
+    """All views of a source have the frames that lay_out says, of those decoded in full."""
+    ((footage),) = read_views([video], [views], n, whole)
+    length = length or len(everything)
+    assert list(footage.views) == views and footage.length == length
+    assert len(set(footage.indices.tolist())) == len(footage.frames), "each frame once"
+    for view, shots in footage.views.items():
+        ticks, width = np.arange(length), 5
+        layout = lay_out(view, length, n, ticks, width)
+        numbers = first + layout.frames
+        assert np.array_equal(footage.indices[shots.places], numbers)
+        assert np.array_equal(footage.frames[shots.places], everything[numbers])
+        assert np.array_equal(shots.ends, first + layout.ends)
+    return footage
+
+
+def all_views(how, seconds=None, k=6):
+    return views_of(how, k, seconds, True, None)
+
+
+@pytest.mark.parametrize("name", ["no B-frames", "open groups, mkv", "long groups"])
+def test_the_views_of_a_video_are_decoded_at_once(name, kinds, monkeypatch):  # noqa: F811
+    path, everything = kinds(name)
+    opened, read = [], packets.decode_wanted
+    monkeypatch.setattr(packets, "decode_wanted", lambda *a: opened.append(a[2]) or read(*a))
+    monkeypatch.setattr("trajeval.videos.n_cores", lambda: 1)
+    footage = check_views(path, all_views("prefix"), 4, everything)
+    assert len(opened) == 1 and len(opened[0]) == len(footage.frames)
+    shots = footage.views[View(None, "prefix", 6)]
+    assert shots.end_times.tolist() == pytest.approx([i / FPS for i in shots.ends])
+    assert footage.views[View("reversed")].times.tolist() == footage.views[WHOLE].times.tolist()
+    assert (np.diff(shots.times, axis=1) >= 0).all()
+
+
+def test_the_views_of_a_part_of_a_stack_and_of_an_array(tmp_path, kinds):  # noqa: F811
+    path, everything = kinds("short groups")
+    for how, seconds in (("prefix", None), ("window", 5 / FPS)):
+        views = all_views(how, seconds)
+        check_views(f"{path}#t=0.4,1.2", views, 3, everything, 10, 20)
+        check_views(Source(everything, fps=FPS), views, 3, everything)
+        check_views(Source(everything, 0.4, 1.2, fps=FPS), views, 3, everything, 10, 20)
+    one = check_views(everything[:1], all_views("prefix"), 3, everything[:1])
+    assert len(one.frames) == 1 and np.isnan(one.views[WHOLE].times).all()
+
+
+def test_the_views_of_a_video_that_must_be_counted(tmp_path):
+    path = write_video(tmp_path / "a.avi", counting_frames(30), options={"bf": "2"}, fps=10)
+    everything = np.stack(decode_everything(path))
+    check_views(path, all_views("prefix"), 4, everything)
+
+
+def test_a_window_needs_times(tmp_path):
+    frames = counting_frames(8, 32, 32)
+    path = write_video(tmp_path / "a.h264", frames, format="h264")
+    views = [WHOLE, View(None, "window", 3, 1.0)]
+    for source, name in ((frames, "video 0"), (path, str(path))):
+        (error,) = read_views([source], [views], 4)
+        message = "has no times, which --curves window needs: give its frames per second (--fps)"
+        assert str(error) == f"{name}: {message}"
+    ((footage),) = read_views([Source(path, fps=10)], [views], 4)
+    assert footage.length == 8
+
+
+def test_seconds_of_a_window_are_exact(tmp_path):
+    """0.3 s at 10 frames a second are 3 frames, though 0.3 is no binary fraction."""
+    frames = counting_frames(30, 32, 32)
+    for source in (Source(frames, fps=10), write_video(tmp_path / "a.mp4", frames, fps=10)):
+        ((footage),) = read_views([source], [[View(None, "window", 10, 0.3)]], 3)
+        (shots,) = footage.views.values()
+        expected = [[3 * k, 3 * k + 1, 3 * k + 2] for k in range(10)]
+        assert footage.indices[shots.places].tolist() == expected
+
+
+def test_what_a_view_sees_of_a_damaged_video_does_not_depend_on_the_others(tmp_path):
+    """Damage that the whole's few frames do not meet, and the curve's do: what the cache keeps of
+    the whole would else depend on whether a curve was asked for."""
+    path = write_video(tmp_path / "a.mp4", counting_frames(60), options={"g": "5", "bf": "0"})
+    listing = listings.list_packets(str(path), lambda: False)
+    data = bytearray(path.read_bytes())
+    import av
+
+    with av.open(str(path)) as container:
+        spots = [(p.pos, p.size) for p in container.demux(video=0) if p.size]
+    at, size = spots[22]  # of the group of frames 20 to 24
+    data[at + 5 : at + size] = b"\xff" * (size - 5)
+    path.write_bytes(data)
+    assert listing.exact
+    curve = View(None, "prefix", 15)
+    (alone,), (curve_alone,) = (read_views([path], [[view]], 4, whole) for view in (WHOLE, curve))
+    assert alone.length == 60 and alone.views[WHOLE].warning is None
+    assert "only the first" in curve_alone.views[curve].warning and curve_alone.length < 60
+    for views in ([WHOLE, curve], [curve, WHOLE], [WHOLE, View("still"), curve]):
+        (both,) = read_views([path], [views], 4, whole)
+        assert both.length == 60
+        for one, view in ((alone, WHOLE), (curve_alone, curve)):
+            places, found = one.views[view].places, both.views[view].places
+            assert np.array_equal(both.frames[found], one.frames[places])
+            assert np.array_equal(both.indices[found], one.indices[places])
+            assert np.array_equal(both.views[view].ends, one.views[view].ends)
+            assert both.views[view].warning == one.views[view].warning

@@ -391,7 +391,9 @@ def test_curves_are_compared_in_pairs(capsys):
     table = read_table()[1]
     row, probe = table["curves right"], table["probe accuracy"]
     assert row["b - a"] == pytest.approx(-0.2) == row["c - a"]
-    assert row["b - a high"] == pytest.approx(-0.2) and row["c - a high"] == pytest.approx(0)
+    for name, related in (("b - a", 0.75), ("c - a", -0.75)):  # 1 and -1, of eight
+        width = 0.1 * np.sqrt(2 - 2 * related)
+        assert row[f"{name} high"] - row[name] == pytest.approx(width)
     assert probe["b - a"] == 0.25  # nothing says which trajectories: as if independent
     assert probe["b - a low"] == pytest.approx(0.25 - np.hypot(0.1, 0.1))
     assert "curves run right" in table
@@ -416,12 +418,12 @@ def test_damaged_metrics(content, capsys):
 
 
 def test_the_picture_has_the_difference():
-    values, plain = np.zeros((8, 2)), {"groups": [None] * 8}
+    values, change, plain = np.zeros((8, 2)), np.array([[1, -1]]), {"groups": [None] * 8}
     first = leave("a", values, prompts=[("x", None), ("y", None)], **plain)
-    second = leave("b", values + [[1, -1]], prompts=[("x", None), ("y", None)], **plain)
+    second = leave("b", values + change, prompts=[("x", None), ("y", None)], **plain)
     assert compare(first, second) == 0
     width = iio.imread("out/both.png").shape[1]
-    second = leave("b", values + [[1, -1]], prompts=[("p", None), ("q", None)], **plain)
+    second = leave("b", values + change, prompts=[("p", None), ("q", None)], **plain)
     assert compare(first, second) == 0
     assert width > 1.3 * iio.imread("out/both.png").shape[1]
 

@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from trajeval.controls import as_lines, judge
+from trajeval.controls import as_lines, judge, meaning
 from trajeval.curves import Control, Curves
 from trajeval.report import report
 from trajeval.table import Table, entry_of, is_right
@@ -100,6 +100,29 @@ def test_one_take_each_and_equal_scores():
         "AUC 0.50 is not surely above chance, so it can lose nothing, "
         "whether its curves rise cannot be told from 3 takes (VOC 0.00)"
     )
+
+
+@pytest.mark.parametrize(
+    "shuffled, reversed_, words",
+    [
+        ((-0.3, -0.1), (-0.05, 0.05), "needs frames in sequence, forwards or backwards ("),
+        ((-0.3, -0.1), (-0.2, 0.05), "needs frames in sequence, whether forwards cannot be told"),
+        ((-0.05, 0.05), (-0.3, -0.1), "knows order ("),
+        ((-0.3, -0.1), (-0.3, -0.1), "knows order ("),
+        ((-0.05, -0.01), (-0.09, 0.0), "no order (shuffled 0.80, reversed 0.80)"),
+        ((-0.05, 0.05), (-0.2, 0.05), "whether it knows order cannot be told from 7 takes ("),
+    ],
+)
+def test_what_is_said_of_order(shuffled, reversed_, words):
+    found = {
+        name: {
+            "auc": {"value": 0.8, "low": 0.7, "high": 0.9},
+            "auc_difference": {"value": sum(ends) / 2, "low": ends[0], "high": ends[1]},
+        }
+        for name, ends in (("shuffled", shuffled), ("reversed", reversed_))
+    }
+    plain = {"value": 0.9, "low": 0.8, "high": 0.95}
+    assert meaning(found, plain, None, 7).startswith(words)
 
 
 def test_without_curves():

@@ -55,13 +55,13 @@ def test_trajectories(videos):
         "t.CSV",
         "path,start,end,group,rating\n"
         "a.mp4,,2.5,open,success\n"
-        '"b, c.mp4",1,,close,0.25\n'
+        '"b, c.mp4",1,,close,failure\n'
         "v,0.5,1e1,open,suboptimal\n",
     )
     found = read_trajectories("t.CSV")
     assert [(t.path.as_posix(), t.start, t.end, t.groups, t.rating, t.line) for t in found] == [
         ("a.mp4", None, 2.5, ("open",), "success", 2),
-        ("b, c.mp4", 1, None, ("close",), 0.25, 3),
+        ("b, c.mp4", 1, None, ("close",), "failure", 3),
         ("v/1.mp4", 0.5, 10, ("open",), "suboptimal", 4),
         ("v/2.mp4", 0.5, 10, ("open",), "suboptimal", 4),
     ]
@@ -222,14 +222,23 @@ def test_rows_of_the_same_part_in_several_groups(videos):
     ]
 
 
+def test_ratings_are_numbers_or_words(videos):
+    write("t.csv", 'path,rating\na.mp4,success\nv/1.mp4,\nv/2.mp4,failure\n"b, c.mp4",1\n')
+    assert problems(read_trajectories, "t.csv") == [
+        "t.csv:5: column rating: is 1.0, but success in line 2: use numbers or words, not both"
+    ]
+    write("t.csv", "path,rating\na.mp4,1e-3\nv/1.mp4,\nv/2.mp4,-2\n")
+    assert [one.rating for one in read_trajectories("t.csv")] == [0.001, None, -2]
+
+
 def test_ratings_of_the_same_part_that_differ(videos):
-    rows = ["a.mp4,x,success", "a.mp4,y,failure", "a.mp4,z,", "v/1.mp4,x,", "v,y,0.5"]
+    rows = ["a.mp4,x,success", "a.mp4,y,failure", "a.mp4,z,", "v/1.mp4,x,", "v,y,suboptimal"]
     write("t.csv", "\n".join(["path,group,rating", *rows]))
     assert problems(read_trajectories, "t.csv") == [
         f"t.csv:{line}: column rating: {what} in line {first}: the same video has one rating"
         for line, what, first in (
             (3, "is failure, but is success", 2),
             (4, "is empty, but is success", 2),
-            (6, "is 0.5, but is empty", 5),
+            (6, "is suboptimal, but is empty", 5),
         )
     ]

@@ -2,6 +2,7 @@
 
 import gc
 import io
+import itertools
 import os
 import signal
 import subprocess
@@ -30,6 +31,7 @@ from PIL import Image, ImageOps
 
 from trajeval import listings, packets, videos
 from trajeval.videos import VideoError, read_clip, read_clips, sample_indices
+from trajeval.views import views_of
 
 ROOT = Path(__file__).parents[1]
 
@@ -367,6 +369,26 @@ def test_fewer_large_videos_are_read_ahead(clip_path, monkeypatch):
             assert next(clips).length == 20
             assert len(asked) <= k + ahead + 1  # the last is known, but not started
         clips.close()
+
+
+def test_fewer_videos_of_many_views_are_read_ahead(clip_path, monkeypatch):
+    asked = []
+
+    def paths():
+        for k in range(20):
+            asked.append(k)
+            yield clip_path
+
+    n_bytes = 8 * 8 * 3 * (4 + 15 * 4)  # of the whole and the curve; the shuffled has the whole's
+    monkeypatch.setattr(videos, "BYTES_AHEAD", 2 * n_bytes)
+    views = views_of("prefix", 15, None, False, None)
+    clips = videos.read_views(paths(), itertools.repeat(views), 4, size=8, workers=5)
+    for k in range(1, 10):
+        assert next(clips).length == 20
+        assert len(asked) <= k + 2
+    clips.close()
+    few = views_of("prefix", 15, None, True, 8)
+    assert videos._most_frames(few, 4) == 4 * 4 + 8 + 4 + 8
 
 
 def test_no_reference_cycles(clip_path):

@@ -41,12 +41,13 @@ class Shots(NamedTuple):
     """The R clips of one view. places: int64 [R, T], where their frames are in Footage.frames.
     times: float64 [R, T], when each is shown, as in Clip, with the frames in another order as the
     frames before. ends: int64 [R], the number in the video of the last frame before each point;
-    end_times: float64 [R], when that is shown."""
+    end_times: float64 [R], when that is shown. warning: as in Clip."""
 
     places: np.ndarray
     times: np.ndarray
     ends: np.ndarray
     end_times: np.ndarray
+    warning: str | None
 
 
 class Footage(NamedTuple):
@@ -59,14 +60,13 @@ class Footage(NamedTuple):
     length: int
     fps: float | None
     size: tuple[int, int]
-    warning: str | None
 
     @property
     def whole(self) -> Clip:
         """The clip of the whole, which must be among the views."""
-        places, times = (found[0] for found in self.views[WHOLE][:2])
-        facts = self.length, self.fps, self.size, self.warning
-        return Clip(self.frames[places], self.indices[places], times, *facts)
+        shots = self.views[WHOLE]
+        places, facts = shots.places[0], (self.length, self.fps, self.size, shots.warning)
+        return Clip(self.frames[places], self.indices[places], shots.times[0], *facts)
 
 
 class Span(NamedTuple):
@@ -100,10 +100,10 @@ def read(source, views, n_frames, resize, size, n_threads, known, stopped):
 
 def of_stack(source, views, stack, n_frames, resize, size):
     span = span_of(source, stack.length, stack.times, stack.time_base)
-    wanted, shots = plan(span, views, n_frames)
+    wanted, shots = plan(span, views, n_frames, still(source, span, n_frames))
     frames, upright = collect(stack.read(wanted.tolist()), wanted, resize, size)
     fps = stack.fps or (source.fps and float(source.fps))
-    return Footage(frames, wanted, shots, span.length, fps, upright, still(source, span, n_frames))
+    return Footage(frames, wanted, shots, span.length, fps, upright)
 
 
 def of_video(source, views, n_frames, resize, size, n_threads, known, stopped):
@@ -115,15 +115,15 @@ def of_video(source, views, n_frames, resize, size, n_threads, known, stopped):
     def decoded(views):
         times = listing.pts[listing.order]
         span = span_of(source, len(times), times, listing.time_base, listing.damage)
-        wanted, shots = plan(span, views, n_frames)
+        warning = warning_of(source, span, n_frames, listing, len(times), listing.damage)
+        wanted, shots = plan(span, views, n_frames, warning)
         try:
             frames, upright = read_in_threads(
                 path, listing, wanted, n_threads, resize, size, stopped
             )
         except packets.Untrusted:
             return None
-        warning = warning_of(source, span, n_frames, listing, len(times), listing.damage)
-        return Footage(frames, wanted, shots, span.length, listing.fps, upright, warning)
+        return Footage(frames, wanted, shots, span.length, listing.fps, upright)
 
     if listing.exact and (together := decoded(views)):
         return together
@@ -147,19 +147,18 @@ def counted(source, views, listing, n_frames, resize, size, stopped):
         raise Unusable(f"{problem}; record or download it again")
     times = None if None in times else np.sort(times)  # AVI has some in another order
     span = span_of(source, length, times, listing.time_base, damage)
-    wanted, shots = plan(span, views, n_frames)
+    warning = warning_of(source, span, n_frames, listing, length, damage)
+    wanted, shots = plan(span, views, n_frames, warning)
     numbered = packets.decode_all(source.path, listing, stopped)
     try:
         frames, upright = collect(numbered, wanted, resize, size)
     except Damaged:
         raise Unusable(CHANGED) from None
-    warning = warning_of(source, span, n_frames, listing, length, damage)
-    return Footage(frames, wanted, shots, span.length, listing.fps, upright, warning)
+    return Footage(frames, wanted, shots, span.length, listing.fps, upright)
 
 
 def joined(found: list[Footage]) -> Footage:
-    """Several of one source as one; what is said of the video is what the first says, which has
-    the whole if any has."""
+    """Several of one source as one; its length is that of the whole, if any has that."""
     found.sort(key=lambda footage: WHOLE not in footage.views)
     starts = np.cumsum([0, *(len(footage.frames) for footage in found)])
     return found[0]._replace(
@@ -173,9 +172,9 @@ def joined(found: list[Footage]) -> Footage:
     )
 
 
-def plan(span: Span, views, n_frames) -> tuple[np.ndarray, dict[View, Shots]]:
-    """The numbers of the frames that views are made of, int64 [F], ascending, and their clips.
-    Raises Unusable for a window of frames without times."""
+def plan(span: Span, views, n_frames, warning: str | None) -> tuple[np.ndarray, dict[View, Shots]]:
+    """The numbers of the frames that views are made of, int64 [F], ascending, and their clips, of
+    which there is a warning. Raises Unusable for a window of frames without times."""
     layouts = {}
     for view in views:
         width = None
@@ -193,6 +192,7 @@ def plan(span: Span, views, n_frames) -> tuple[np.ndarray, dict[View, Shots]]:
             seconds(span, found.slots),
             span.first + found.ends,
             seconds(span, found.ends),
+            warning,
         )
         for view, found in layouts.items()
     }

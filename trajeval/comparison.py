@@ -57,10 +57,11 @@ def cells(numbers: list[Number | None]) -> list[float | None]:
 
 def change(first: Number, second: Number) -> dict[str, float]:
     """Second less first; as if they were independent where nothing is known of what they share,
-    which is careful: the same trajectories are mostly hard for both."""
+    which is careful: the same trajectories are mostly hard for both. Of few it is hardly known."""
     related = 0.0
     if first.parts is not None and second.parts is not None:
-        related = correlation_of(first.parts, second.parts)
+        n = len(first.parts)
+        related = correlation_of(first.parts, second.parts) * max(n - 2, 0) / n
     value = second.interval["value"] - first.interval["value"]
     return as_interval(value, difference_limits(first.interval, second.interval, related))
 
@@ -169,7 +170,9 @@ def as_text(table: list[list], names: list[str]) -> str:
             _, low, high = triples[i]
             shown[i] += MARK if low is not None and not low <= 0 <= high else " "
         row = "  ".join(f"{text:>{w}}" for text, w in zip(shown, widths))
-        lines[metric.startswith("AUC of ")].append(f"{printable(metric, WIDTH - 2):{WIDTH}}{row}")
+        lines[metric.startswith("AUC of ")].append(
+            f"{printable(metric, WIDTH - 2):{WIDTH}}{row}".rstrip()
+        )
     found = [title, *lines[False], *first_few(lines[True], "behaviours")]
     if any(line.endswith(MARK) or f"{MARK} " in line for line in found[1:]):
         found.append(f"{MARK} the 95 % interval of the difference excludes 0")

@@ -134,15 +134,21 @@ def of_scene(found: dict, plain: str, unknown: str) -> Iterator[str]:
 
 
 def of_order(found: dict, unknown: str) -> Iterator[str]:
+    """Direction is order too, and a model can need frames in sequence without knowing it: legs
+    swing in the same way forwards and backwards."""
     if names := [name for name in ("shuffled", "reversed") if name in found]:
         values = ", ".join(f"{name} {found[name]['auc']['value']:.2f}" for name in names)
-        falls = {fall(found[name]["auc_difference"], SMALL_AUC) for name in names}
-        if "surely" in falls:
-            yield f"knows order ({values})"
-        elif falls == {"hardly"}:
-            yield f"no order ({values})"
-        else:
-            yield f"whether it knows order {unknown} ({values})"
+        match [fall(found[name]["auc_difference"], SMALL_AUC) for name in names]:
+            case [*_, "surely"]:
+                yield f"knows order ({values})"
+            case ["hardly"] | ["hardly", "hardly"]:
+                yield f"no order ({values})"
+            case ["surely", "hardly"]:
+                yield f"needs frames in sequence, forwards or backwards ({values})"
+            case ["surely", _]:
+                yield f"needs frames in sequence, whether forwards {unknown} ({values})"
+            case _:
+                yield f"whether it knows order {unknown} ({values})"
 
 
 def of_rise(found: dict, plain: str, unknown: str) -> Iterator[str]:

@@ -54,9 +54,10 @@ class Embedded(NamedTuple):
         return self.views[WHOLE][0]
 
 
-# What the cache keeps besides the values: of the whole, and of views with points.
+# What the cache keeps besides the values: of the whole, of all, and of views with points.
 FACTS = {name: Embedded.__annotations__[name] for name in Embedded._fields[1:6]}
-POINTS = {"ends": list[int], "end_times": list[float]}
+WARNING = {"warning": str | None}
+POINTS = WARNING | {"ends": list[int], "end_times": list[float]}
 
 
 class Shelf:
@@ -88,7 +89,7 @@ class Shelf:
             known = {
                 "indices": footage.indices[shots.places[0]].tolist(),
                 **{"length": footage.length, "size": list(footage.size)},
-                **{"fps": footage.fps, "warning": footage.warning},
+                **{"fps": footage.fps, "warning": shots.warning},
                 **{"ends": shots.ends.tolist(), "end_times": shots.end_times.tolist()},
             }
             for i, prompt in enumerate(prompts):
@@ -103,7 +104,7 @@ class Shelf:
 
     def all(self, **others) -> Embedded:
         """All results together. others: the fields that they do not have."""
-        values, facts = {}, {}
+        values, facts, warnings = {}, {}, []
         for view in self.views:
             entries = [self.entries[view, prompt] for prompt in self.prompts]
             if None in self.prompts:
@@ -111,6 +112,10 @@ class Shelf:
             else:
                 values[view] = np.stack([entry["scores"] for entry in entries], 1)
             facts |= {name: entries[0][name] for name in facts_of(view)}
+            warnings.append(facts["warning"])
+        facts["warning"] = warnings[0]
+        if warnings[0] is None and any(warnings):  # of frames that the whole is not made of
+            facts["warning"] = f"its curves and controls: {next(filter(None, warnings))}"
         prompts = () if None in self.prompts else self.prompts
         return Embedded(values, **facts, prompts=prompts, **others)
 
@@ -123,7 +128,7 @@ def value_of(prompt: str | None) -> str:
 
 def facts_of(view: View) -> dict:
     """What is kept of a view besides its array: name -> type."""
-    return FACTS if view == WHOLE else POINTS if view.how else {}
+    return FACTS if view == WHOLE else POINTS if view.how else WARNING
 
 
 def embed_trajectories(

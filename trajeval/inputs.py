@@ -73,6 +73,7 @@ def read_trajectories(path: str | Path, notes: list[str] | None = None) -> list[
                 Trajectory(video, groups, row.line, *part, row.rating) for video in found
             ]
     trajectories = with_all_groups(path, trajectories, problems)
+    problems += mixed_ratings(path, trajectories)
     if problems:
         raise UserError(*problems)
     return trajectories
@@ -119,6 +120,23 @@ def with_all_groups(
             earlier = merged[places[n]]
             merged[places[n]] = earlier._replace(groups=earlier.groups + trajectory.groups)
     return merged
+
+
+def mixed_ratings(path: Path, trajectories: list[Trajectory]) -> list[str]:
+    """What is wrong if some ratings are numbers and others words: the lines of the rarer kind."""
+    kinds: dict[type, dict[int, float | str]] = {}
+    for one in trajectories:
+        if one.rating is not None:
+            kinds.setdefault(type(one.rating), {})[one.line] = one.rating
+    if len(kinds) < 2:
+        return []
+    frequent, rare = sorted(kinds.values(), key=len, reverse=True)
+    first, usual = next(iter(frequent.items()))
+    return [
+        f"{path}:{line}: column rating: is {rating}, but {usual} in line {first}: use numbers or "
+        "words, not both"
+        for line, rating in rare.items()
+    ]
 
 
 def shown_rating(rating: float | str | None) -> str:

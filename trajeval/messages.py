@@ -51,7 +51,7 @@ def of_video(name, found) -> str:
 
 
 def of_videos(answers: list, views: list, seconds: float) -> str:
-    """How many videos, of how many clips, came from the cache, were computed, or failed."""
+    """How many videos, with which views, came from the cache, were computed, or failed."""
     failed = sum(isinstance(found, Exception) for found in answers)
     usable = [found for found in answers if not isinstance(found, Exception)]
     kept, partly = sum(found.kept for found in usable), sum(found.partly for found in usable)
@@ -65,9 +65,11 @@ def of_videos(answers: list, views: list, seconds: float) -> str:
         parts[-1] += f", {partly} of them in part: the rest was kept"
     if failed:
         parts.append(f"{failed} failed")
-    n_clips = sum(view.points for view in views)
-    of_each = f" of {n_clips} clips each" if n_clips > 1 else ""
-    return f"{plural(len(answers), 'video')}{of_each}: {', '.join(parts)}"
+    points = max(view.points for view in views)
+    further = [f"{points} points"] if points > 1 else []
+    further += ["controls"] if any(view.order for view in views) else []
+    having = f", each with {' and '.join(further)}" if further else ""
+    return f"{plural(len(answers), 'video')}{having}: {', '.join(parts)}"
 
 
 def title(experiment_id: str, model, label: str) -> str:

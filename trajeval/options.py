@@ -9,6 +9,7 @@ from typing import Any
 from trajeval.inputs import BASELINE
 
 BASELINE_SIMILARITIES = ("projection", "goal-baseline")
+MAX_FALSE_POSITIVES = 0.05
 
 
 @dataclass(frozen=True)
@@ -228,6 +229,19 @@ MODEL_OPTIONS = (
         "HOW",
         choice("mean-similarity", "mean-embedding"),
         "mean-similarity",
+    ),
+    Option(
+        "--success-above",
+        "ratings above X are successes, others failures; without it, of two ratings the higher one",
+        "X",
+        number(lambda _: True, "such as 0.5"),
+    ),
+    Option(
+        "--max-false-positives",
+        "rate of failures that the threshold of a success may let through, 0 to below 1",
+        "RATE",
+        number(lambda rate: 0 <= rate < 1, "from 0, below 1"),
+        MAX_FALSE_POSITIVES,
     ),
     Option(
         "--vmin",

@@ -26,7 +26,7 @@ def draw_plots(
 ) -> dict[str, bytes]:
     """The plots that a run has the data for, by their names in swap.FILES.
 
-    verdict: the content of metrics.json, None without labels. sources: of the table's rows, for the
+    verdict: the content of metrics.json, or None. sources: of the table's rows, for the
     frames below curves. args.plots: png, pdf or svg; vmin, vmax: the ends of the heatmap's colours.
     """
     figures: dict[str, Any] = {}
@@ -39,7 +39,7 @@ def draw_plots(
             figures["groups"] = draw_groups(table)
         if curves is not None:
             figures["curves"] = draw_curves(table, curves, sources)
-        if verdict is not None:
+        if verdict is not None and "behaviours" in verdict:
             figures["distributions"] = draw_distributions(table)
             figures["auc"] = draw_areas(verdict, table)
             figures["confusion"] = draw_confusion(verdict, table)

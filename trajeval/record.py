@@ -22,7 +22,7 @@ def record_of(inputs, model, embedded, table, verdict, clock) -> dict:
     """The content of run.json.
 
     inputs: arguments.Inputs; embedded: stages.Embeddings of them. table: the similarities. verdict:
-    what verdict.judge found, or None. clock: stages.Clock.
+    the content of metrics.json, or None. clock: stages.Clock.
     """
     contents = [getattr(found, "content", None) for found in embedded.videos]
     return {
@@ -33,7 +33,7 @@ def record_of(inputs, model, embedded, table, verdict, clock) -> dict:
         **describe_model(model),
         "fingerprint": fingerprint(inputs, model, contents),
         "similarity": table.label,
-        "metrics": verdict and verdict["metrics"],
+        "metrics": (verdict or {}).get("metrics"),
         "prompts": [
             {"text": prompt.text, "group": prompt.group, "warnings": messages}
             for prompt, messages in zip(inputs.prompts, embedded.warnings)
@@ -98,6 +98,8 @@ def describe_source(trajectory) -> dict:
     found = {"path": trajectory.name, "groups": trajectory.groups}
     if trajectory.source.is_part:
         found |= {"start": trajectory.start, "end": trajectory.end}
+    if trajectory.rating is not None:
+        found["rating"] = trajectory.rating
     return found
 
 

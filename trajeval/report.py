@@ -6,11 +6,13 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from trajeval import controls as of_controls
-from trajeval import rising
+from trajeval import probe, ratings, rising, success
+from trajeval.cache import NO_CACHE, Cache
 from trajeval.curves import Control, Curves
 from trajeval.figures import as_png, heatmap
 from trajeval.metrics import answers, margins, ranks_of_right
 from trajeval.names import with_short_names
+from trajeval.options import MAX_FALSE_POSITIVES
 from trajeval.results import as_csv, as_json, as_npy
 from trajeval.table import (
     Entry,
@@ -29,8 +31,8 @@ from trajeval.verdict import judge, summary
 
 class Report(NamedTuple):
     """picture: the main picture, a PNG file. files: the other files of the run by name. verdict:
-    the content of metrics.json, None without labels. lines: what to show on the terminal: warnings
-    of the values, the verdict or why there is none; may be empty."""
+    the content of metrics.json, None without labels and ratings. lines: what to show on the
+    terminal: warnings of the values, the verdict or why there is none; may be empty."""
 
     picture: bytes
     files: dict[str, bytes]
@@ -45,14 +47,19 @@ def report(
     *,
     curves: Curves | None = None,
     controls: dict[str, Control] | None = None,
+    embeddings: np.ndarray | None = None,
+    cache: Cache = NO_CACHE,
+    success_above: float | None = None,
+    max_false_positives: float = MAX_FALSE_POSITIVES,
     vmin: float | None = None,
     vmax: float | None = None,
 ) -> Report:
     """Everything that is drawn and computed of a table of similarities.
 
-    model_name: for the verdict's sentence. curves, controls: of the same rows and columns. vmin,
-    vmax: the ends of the heatmaps' colour scale, by default the lowest and the highest value of
-    each.
+    model_name: for the verdict's sentence. curves, controls: of the same rows and columns.
+    embeddings: of the rows, [N, D], None of a model that has none. cache: keeps what is slow to
+    compute. success_above, max_false_positives: as success.detect takes them. vmin, vmax: the ends
+    of the heatmaps' colour scale, by default the lowest and the highest value of each.
     """
     scale: dict[str, Any] = {"vmin": vmin, "vmax": vmax}
     files = {"similarities.csv": similarities_csv(table), "similarities.npy": as_npy(table.values)}
@@ -61,19 +68,23 @@ def report(
     verdict = judge(table, model_name)
     lines = list(first_few([f"warning: {warning}" for warning in table.warnings], "warnings"))
     lines += summary(table, verdict)
-    for name, judged in further(table, curves, controls).items():
-        files |= judged.files
-        lines += ["", *judged.lines]
-        if verdict and judged.found:
-            verdict[name] = judged.found
-    if verdict:
-        files["metrics.json"] = as_json(verdict)
+    blocks = further(table, curves, controls)
+    blocks |= of_ratings(table, success_above, max_false_positives)
+    if embeddings is not None:
+        blocks["probe"] = judged(probe, probe.probe(table, embeddings, cache))
+    for block in blocks.values():
+        files |= block.files
+        lines += ["", *block.lines] if block.lines else []
+    metrics = (verdict or {}) | {name: one.found for name, one in blocks.items() if one.found}
+    if metrics:
+        files["metrics.json"] = as_json(metrics)
     shown = with_short_names(table)
-    if not (has_groups(table.rows) or has_groups(table.columns)):
-        return Report(as_png(heatmap(shown, title, **scale)), files, verdict, lines)
-    files["groups.csv"] = groups_csv(grouped(table))
-    picture = as_png(group_heatmap(in_order_of_rows(grouped(shown)), title, **scale))
-    return Report(picture, files, verdict, lines)
+    if has_groups(table.rows) or has_groups(table.columns):
+        files["groups.csv"] = groups_csv(grouped(table))
+        figure = group_heatmap(in_order_of_rows(grouped(shown)), title, **scale)
+    else:
+        figure = heatmap(shown, title, **scale)
+    return Report(as_png(figure), files, metrics or None, lines)
 
 
 class Judged(NamedTuple):
@@ -82,6 +93,22 @@ class Judged(NamedTuple):
     found: dict | None
     lines: list[str]
     files: dict[str, bytes]
+
+
+def judged(module, found: dict | None) -> Judged:
+    """A block of metrics.json, or None, with the lines that its module writes of it."""
+    return Judged(found, module.as_lines(found) if found else [], {})
+
+
+def of_ratings(table: Table, above: float | None, limit: float) -> dict[str, Judged]:
+    """What is judged of ratings, by the name of its block in metrics.json."""
+    rated = ratings.rated(table)
+    if not rated:
+        return {}
+    return {
+        "ratings": judged(ratings, ratings.rank(rated)),
+        "success": judged(success, success.detect(rated, above, limit)),
+    }
 
 
 def further(
@@ -116,50 +143,50 @@ def group_heatmap(groups: Grouped, title: str, *, with_deviations: bool = True, 
 
 
 def similarities_csv(table: Table) -> bytes:
-    """A row for each trajectory, with its groups, a column for each prompt, by their full names."""
+    """A row for each trajectory, with its groups and its rating, a column for each prompt, by their
+    full names."""
+    header, cells = of_rows(table.rows)
     return as_csv(
-        ["trajectory", "group", *(column.name for column in table.columns)],
-        ([row.name, groups_cell(row), *values] for row, values in zip(table.rows, table.values)),
+        [*header, *(column.name for column in table.columns)],
+        ([*row, *values] for row, values in zip(cells, table.values)),
     )
 
 
 def scores_csv(table: Table, curves: Curves | None = None) -> bytes:
-    """A row for each trajectory: its groups, its score for each prompt group, the group that scores
-    highest; with a label, whether that is right (1 or 0), with one label, its margin; with curves,
-    when the one of its first label is highest."""
+    """A row for each trajectory: its groups and rating, its score for each prompt group, the group
+    that scores highest; with a label, whether it is right (1 or 0), with one label, its margin;
+    with curves, when the one of its first label is highest."""
     groups, _ = groups_of(table.columns)
     scores, right = group_scores(table), is_right(table.rows, groups)  # [N, G]
     answered, is_first = answers(scores, right), ranks_of_right(scores, right) == 1
     apart = margins(scores, right)
-    names = [group.name for group in groups]
-    header = [
-        "trajectory",
-        "group",
-        *(f"score {name}" for name in names),
-        "answer",
-        "right",
-        "margin",
-    ]
+    names, (header, cells) = [group.name for group in groups], of_rows(table.rows)
     times = [[]] * len(table.rows)
     if curves:
-        header.append("best time")
         times = [[time] for time in rising.best_times_of_labels(table, curves)]
+    of_labels = ["answer", "right", "margin", *["best time"] * bool(curves)]
     return as_csv(
-        header,
+        [*header, *(f"score {name}" for name in names), *of_labels],
         (
             [
-                *(row.name, groups_cell(row), *scores[i].tolist(), names[answered[i]]),
+                *(*row, *scores[i].tolist(), names[answered[i]]),
                 int(is_first[i]) if right[i].any() else "",
                 round(float(apart[i]), 12) if np.isfinite(apart[i]) else "",
                 *times[i],
             ]
-            for i, row in enumerate(table.rows)
+            for i, row in enumerate(cells)
         ),
     )
 
 
-def groups_cell(row: Entry) -> str:
-    return "; ".join(row.groups)
+def of_rows(rows: list[Entry]) -> tuple[list[str], list[list]]:
+    """The first columns of the tables of trajectories: their names, and the cells of each row. With
+    a rating where any row has one."""
+    header, cells = ["trajectory", "group"], [[row.name, "; ".join(row.groups)] for row in rows]
+    if any(row.rating is not None for row in rows):
+        header.append("rating")
+        cells = [[*row, entry.rating] for row, entry in zip(cells, rows)]
+    return header, cells
 
 
 def groups_csv(groups: Grouped) -> bytes:

@@ -8,12 +8,14 @@ import csv
 import hashlib
 import io
 import json
+import math
 import os
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from trajeval.csv_lists import RATINGS
 from trajeval.files import open_regular, replacing
 from trajeval.swap import FILES, PLOTS, swap_in, undisturbed
 from trajeval.terminal import UserError
@@ -71,7 +73,7 @@ def parse_results(folder: Path) -> Results:
     with open_regular(folder / "similarities.npy") as file:
         values = np.lib.format.read_array(file, allow_pickle=False)
     used = [entry for entry in run["trajectories"] if "error" not in entry]
-    rows = [Entry(str(entry["path"]), groups_in(entry)) for entry in used]
+    rows = [Entry(str(entry["path"]), groups_in(entry), rating_in(entry)) for entry in used]
     columns = [Entry(str(entry["prompt"]), groups_in(entry)) for entry in run["columns"]]
     name, model, label = (str(run[key]) for key in ("experiment", "description", "similarity"))
     for entries in (rows, columns):
@@ -84,6 +86,8 @@ def parse_results(folder: Path) -> Results:
         raise ValueError("similarities.npy holds other things than floating-point numbers")
     if not np.isfinite(values).all():
         raise ValueError("similarities.npy holds NaN or infinite values")
+    if len({type(row.rating) for row in rows if row.rating is not None}) > 1:
+        raise ValueError("some ratings are numbers, others words")
     contents = [content_in(entry) for entry in used]
     table = Table(values, rows, columns, label)
     curves = controls = None
@@ -107,6 +111,16 @@ def groups_in(entry: dict) -> tuple[str, ...]:
     if not isinstance(groups, list) or not all(isinstance(name, str | None) for name in groups):
         raise ValueError("in a list with groups every entry needs one, a text")
     return tuple(name for name in groups if name is not None)
+
+
+def rating_in(entry: dict) -> float | str | None:
+    """The rating of a trajectory in run.json. Raises ValueError for what is none."""
+    rating = entry.get("rating")
+    if isinstance(rating, int | float) and math.isfinite(rating):
+        return float(rating)
+    if rating is not None and rating not in RATINGS:
+        raise ValueError(f"a rating is {rating}")
+    return rating
 
 
 def check_manifest(folder: Path, run: dict) -> list[Path]:

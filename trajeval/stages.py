@@ -176,6 +176,10 @@ def evaluate(inputs: Inputs, model, embedded: Embeddings, clock: Clock) -> tuple
             *(table, title, model.short_name),
             curves=curves,
             controls=controls,
+            embeddings=videos,
+            cache=model.cache,
+            success_above=args.success_above,
+            max_false_positives=args.max_false_positives,
             vmin=args.vmin,
             vmax=args.vmax,
         )

@@ -1,0 +1,161 @@
+"""Success detection: how well a threshold on the similarity tells successes from failures.
+
+A trajectory is detected if its score is above the threshold. With n failures and a limit f, the
+threshold is the smallest number that at most floor(f n) of them are above: the one of rank
+floor(f n) + 1 among their scores, from the highest. Successes have no part in it, so all of them
+are held out; each failure is held out in turn, with the threshold of the others (leave one out).
+"""
+
+import math
+
+import numpy as np
+
+from trajeval.intervals import as_interval, share_limits
+from trajeval.ratings import WIDTH, Pairs, Rated, between, interval
+from trajeval.terminal import first_few, plural, printable
+
+
+def detect(found: Rated, above: float | None, limit: float) -> dict | None:
+    """The block `success` of metrics.json, or None if nothing says what a success is.
+
+    above: ratings above it are successes; without it, of words `success` is, and of numbers that
+    have two values the higher one. limit: the false-positive rate, at least 0 and below 1.
+    """
+    if found.kind == "order":
+        least, shown = 1.0, "suboptimal"
+    elif above is not None:
+        least = shown = above
+    else:
+        values = np.unique(np.concatenate(found.ratings))
+        if len(values) != 2:
+            return None
+        least = shown = float(values[0])
+    groups = [
+        {"name": name, **detection(scores, ratings > least, limit)}
+        for name, scores, ratings in zip(found.names, found.scores, found.ratings)
+    ]
+    block = {"above": shown, "max_false_positives": limit, "groups": groups}
+    return block | {"sentence": sentence(groups)}
+
+
+def detection(scores: np.ndarray, is_success: np.ndarray, limit: float) -> dict:
+    """Of one group. `auprc`: average precision, `auc`: both with intervals; `chance`: the share of
+    successes, which random scores get as auprc. `threshold`; `found` and `false`: how many
+    successes and failures are above it, and of how many, held out; `found_rate`, `false_rate`: the
+    same as shares, with Wilson's intervals. What is undefined is None, and `why` says why.
+    """
+    right, wrong = scores[is_success], np.sort(scores[~is_success])[::-1]
+    block = {
+        "successes": len(right),
+        "failures": len(wrong),
+        **dict.fromkeys(("auprc", "chance", "auc", "threshold")),
+        **dict.fromkeys(("found", "found_rate", "false", "false_rate", "why")),
+    }
+    if not len(right) or not len(wrong):
+        return block | {"why": "no failures" if len(right) else "no successes"}
+    threshold = threshold_of(wrong, limit)
+    n_found = int((right > threshold).sum())
+    block |= {
+        # As many independent trials as there are pairs without a trajectory in common.
+        "auprc": of_trials(average_precision(scores, is_success), min(len(right), len(wrong))),
+        "chance": len(right) / len(scores),
+        "auc": interval([Pairs(scores, is_success.astype(float)).ranking_accuracy()]),
+        "threshold": float(threshold),
+        "found": [n_found, len(right)],
+        "found_rate": of_trials(n_found / len(right), len(right)),
+    }
+    whys = ["one success"] if len(right) == 1 else []
+    if len(wrong) == 1:
+        return block | {"why": "; ".join([*whys, "one failure, so none can be held out"])}
+    n_false, needed = false_positives(wrong, limit), failures_needed(limit)
+    if len(wrong) < needed:
+        whys.append(f"a rate of {limit:g} takes {plural(needed, 'failure')} or more")
+    return block | {
+        "false": [n_false, len(wrong)],
+        "false_rate": of_trials(n_false / len(wrong), len(wrong)),
+        "why": "; ".join(whys) or None,
+    }
+
+
+def of_trials(share: float, n: int) -> dict[str, float]:
+    return as_interval(share, share_limits(share, n))
+
+
+def allowed(n: int, limit: float) -> int:
+    """How many of n failures may be above the threshold."""
+    return math.floor(limit * n + 1e-9)
+
+
+def threshold_of(wrong: np.ndarray, limit: float) -> float:
+    """wrong: the scores of failures, highest first."""
+    return wrong[allowed(len(wrong), limit)]
+
+
+def false_positives(wrong: np.ndarray, limit: float) -> int:
+    """How many failures are above the threshold of the others. wrong: highest first, two or more"""
+    k = allowed(len(wrong) - 1, limit)
+    # Without one of the first k + 1, the threshold is the next one; the others are not above it.
+    return int((wrong[: k + 1] > wrong[k + 1]).sum())
+
+
+def failures_needed(limit: float) -> int:
+    """With fewer failures than this, no threshold can be expected to keep the rate: a new failure
+    is as likely as any of the n others to score highest, so it does with a chance of 1 / (n + 1).
+    """
+    return math.ceil(1 / limit - 1e-9) - 1 if limit else 0
+
+
+def average_precision(scores: np.ndarray, right: np.ndarray) -> float:
+    """The mean, over the right ones, of the share of right ones among those that score as high or
+    higher: equal scores are one step, as in scikit-learn. scores: [n]; right: bool [n]."""
+    own = scores[right]
+    n_above, n_right = (
+        len(values) - np.searchsorted(np.sort(values), own, "left") for values in (scores, own)
+    )
+    return float((n_right / n_above).mean())
+
+
+def sentence(groups: list[dict]) -> str:
+    judged = [group for group in groups if group["threshold"] is not None]
+    if not judged:
+        whys = " and ".join(dict.fromkeys(group["why"] for group in groups))
+        return f"success: nothing to tell apart: {whys}"
+    n_found, n_right = (sum(group["found"][i] for group in judged) for i in (0, 1))
+    held_out = [group["false"] or (0, 0) for group in judged]
+    n_false, n_wrong = (sum(of[i] for of in held_out) for i in (0, 1))
+    if len(judged) == 1:
+        text = f"threshold {judged[0]['threshold']:.4g}: finds"
+    else:
+        text = f"{len(judged)} thresholds: find"
+    text += f" {n_found} of {n_right} success{'' if n_right == 1 else 'es'}"
+    if n_wrong:
+        text += f", {n_false} of {plural(n_wrong, 'failure')} (held out)"
+    return text
+
+
+def as_lines(found: dict) -> list[str]:
+    """The block `success` for the terminal: a line for each group, below a header."""
+    groups = found["groups"]
+    names = [printable(group["name"], WIDTH) for group in groups]
+    width = max(len("success"), *map(len, names))
+    header = f"{'success':{width}}  AUPRC                  chance  AUC                    "
+    lines = [f"{header}threshold  found     false"]
+    for name, group in zip(names, groups):
+        lines.append(f"{name:{width}}{group_cells(group)}".rstrip())
+    return [*first_few(lines, "groups; metrics.json has all"), printable(found["sentence"], 400)]
+
+
+def group_cells(group: dict) -> str:
+    why = f"  {group['why']}" if group["why"] else ""
+    if group["threshold"] is None:
+        return f"  -{why}"
+    counts = (f"{of[0]} of {of[1]}" if of else "-" for of in (group["found"], group["false"]))
+    cells = (
+        *(
+            f"{between(group['auprc']):21}",
+            f"{group['chance']:6.2f}",
+            f"{between(group['auc']):21}",
+        ),
+        *(f"{group['threshold']:9.4g}", *(f"{text:8}" for text in counts)),
+    )
+    return "".join(f"  {cell}" for cell in cells) + why
