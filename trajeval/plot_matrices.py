@@ -88,7 +88,7 @@ def draw_confusion(verdict: dict, table: Table) -> Figure | None:
     sides = sides[0]._replace(label="true"), sides[1]._replace(label="predicted")
     kinds: dict[str, Any] = {"cmap": "Blues", "vmin": 0, "vmax": 1}
     kinds |= {"linewidths": 0.5, "linecolor": "0.9"}
-    label = "share of the trajectories of a row"
+    label = "share of the row"
     return draw_cells(counts / counts.sum(1, keepdims=True), sides, label, "d", counts, **kinds)
 
 
