@@ -23,7 +23,14 @@ def test_all_benchmarks_run():
         "10 parts",
     ):
         assert what in told
-    for what in ("peak memory", "cores busy", "all prompts kept", "--help", "import s3dg"):
+    for what in (
+        "peak memory",
+        "cores busy",
+        "all prompts kept",
+        "the demo, all kept",
+        "--help",
+        "import s3dg",
+    ):
         assert what in told
     for row in rows:  # the differences from the plain networks are no matter of speed
         assert "difference" not in row or row.split("|")[6].strip() == "yes"

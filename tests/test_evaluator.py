@@ -416,17 +416,33 @@ def test_groups_end_in_a_verdict(grouped, small_weights, capsys):
     assert out == "out/exp.png\n"
     assert err.splitlines()[-1].startswith("S3D tells ")
     assert sorted(path.name for path in Path("out/exp").iterdir()) == [
-        *("confusion.png", "embeddings.npz", "groups.csv", "groups.png", "heatmap.png"),
-        *("metrics.json", "report.html", "run.json", "scores.csv"),
-        *("similarities.csv", "similarities.npy"),
+        *("embeddings.npz", "groups.csv", "metrics.json", "report.html", "run.json"),
+        *("scores.csv", "similarities.csv", "similarities.npy"),
     ]
     header, _, numbers = read_numbers("out/exp")
     assert header[1:] == ["open door", "opening the door", "cut tomato", "cutting"]
     assert numbers.shape == (3, 4)
     metrics = json.loads(Path("out/exp/metrics.json").read_text(encoding="utf-8"))
     assert metrics["n_trajectories"] == 3 and metrics["prompt_groups"] == ["open", "cut"]
-    for picture in ("out/exp.png", "out/exp/heatmap.png", "out/exp/groups.png"):
-        assert iio.imread(picture).std() > 10
+    assert iio.imread("out/exp.png").std() > 10
+
+
+def test_plots_for_papers(grouped, small_weights, capsys):
+    curves = ["--curves", "prefix", "--curve-points", "3"]
+    assert evaluate_here(small_weights, *curves, "--plots", "svg") == 0
+    names = ["auc", "confusion", "curves", "distributions", "groups", "heatmap"]
+    assert sorted(os.listdir("out/exp/plots")) == [f"{name}.svg" for name in names]
+    run = json.loads(Path("out/exp/run.json").read_text(encoding="utf-8"))
+    assert {f"plots/{name}.svg" for name in names} <= run["files"].keys()
+    assert results.read_results("out/exp").missing == []
+    assert evaluate_here(small_weights, "--plots") == 0
+    names.remove("curves")
+    assert sorted(os.listdir("out/exp/plots")) == [f"{name}.png" for name in names]
+    assert evaluate_here(small_weights) == 0
+    assert not Path("out/exp/plots").exists()
+    capsys.readouterr()
+    assert evaluate_here(small_weights, "--plots", "jpg") == 2
+    assert "--plots jpg: takes png, pdf, svg" in capsys.readouterr().err
 
 
 def test_similarities_as_asked(grouped, small_weights):

@@ -7,15 +7,10 @@ import matplotlib
 import numpy as np
 import pytest
 from matplotlib.collections import PolyCollection, QuadMesh
-from matplotlib.colors import to_hex
 
-from trajeval import figures
 from trajeval.figures import (
     MAX_ROWS,
-    RIGHT,
     as_png,
-    confusion_matrix,
-    group_bars,
     heatmap,
     side_by_side,
 )
@@ -214,30 +209,6 @@ def groups(means, names, label="cosine similarity"):
     return table(means, names, names, names, names, label)
 
 
-@pytest.mark.parametrize("n", [1, 3, 12])
-def test_bars_of_groups(n, monkeypatch):
-    monkeypatch.setattr(figures, "MAX_PANELS", 10)
-    monkeypatch.setattr(figures, "MAX_BARS", 11)
-    names = [f"group {i}" for i in range(n)]
-    means = np.random.default_rng(0).normal(size=(n, n))
-    figure = group_bars(groups(means, names), np.abs(means) / 3, "exp")
-    panels = [ax for ax in figure.axes if ax.axison]
-    assert len(panels) == min(n, 10)
-    for i, ax in enumerate(panels):
-        assert ax.get_title() == f"group {i}"
-        assert [bar.get_width() for bar in ax.patches] == pytest.approx(means[i, :11].tolist())
-        coloured = [to_hex(bar.get_facecolor()) == RIGHT for bar in ax.patches]
-        assert coloured == [j == i for j in range(min(n, 11))]
-    assert ("the first 10 of 12 groups;" in figure.get_suptitle()) == (n == 12)
-    assert ("the first 11 of 12 groups of prompts;" in figure.get_suptitle()) == (n == 12)
-    assert picture(figure).std() > 5
-
-
-def test_odd_names_of_groups():
-    means = np.eye(len(ODD_NAMES))
-    assert picture(group_bars(groups(means, ODD_NAMES), means, "$t$ <b>")).std() > 5
-
-
 def test_side_by_side():
     pictures = [as_png(draw(n, 2)[1]) for n in (2, 5)]
     both = iio.imread(side_by_side(pictures))
@@ -352,26 +323,3 @@ def test_long_labels_stay_beside_their_bar():
     bar = figure.axes[1]
     assert bar.yaxis.label.get_window_extent().height < bar.bbox.height * 1.3
     assert bar.get_ylabel().replace("\n", " ") == label
-
-
-def test_a_confusion_matrix():
-    counts = np.array([[3, 1, 0], [0, 0, 2]])
-    figure = confusion_matrix(counts, ["run", "jump", "fly"], "t")
-    axes, bar = figure.axes
-    assert rows(axes) == ["run", "jump"] and columns(axes) == ["run", "jump", "fly"]
-    titles = [t.get_text() for t in axes.texts if t.get_gid() == "axis title"]
-    assert titles == ["true", "predicted"]
-    assert labels(numbers(axes)) == ["3", "1", "0", "0", "0", "2"]
-    muted = [text.get_color() == "0.75" for text in numbers(axes)]
-    assert muted == [False, False, True, True, True, False]
-    assert outlined(axes) == [(0, 0), (1, 1)]
-    (mesh,) = (cells for cells in axes.collections if isinstance(cells, QuadMesh))
-    assert np.reshape(mesh.get_array(), (2, 3)).tolist() == [[0.75, 0.25, 0], [0, 0, 1]]
-    assert mesh.get_clim() == (0, 1) and bar.get_ylabel() == "share of the row"
-    assert picture(figure).std() > 5
-
-
-def test_a_large_confusion_matrix():
-    figure = confusion_matrix(np.ones((450, 450), int), [str(i) for i in range(450)], "t")
-    assert len(rows(figure.axes[0])) == 400 and not numbers(figure.axes[0])
-    assert "the first 400 of 450 rows" in figure.axes[0].get_title()

@@ -89,6 +89,29 @@ def test_files_of_a_run_with_groups_are_removed_by_a_run_without():
     assert files() == [*("exp.png", "exp/run.json", "exp/similarities.csv", "exp/similarities.npy")]
 
 
+def test_plots_are_replaced_with_the_rest_and_what_is_beside_them_is_the_users():
+    write(**{"plots/auc.png": b"PNG", "plots/heatmap.png": b"old"})
+    Path("out/exp/plots/mine.png").write_bytes(b"mine")
+    run = json.loads(Path("out/exp/run.json").read_text())
+    assert run["files"]["plots/auc.png"] == hashlib.sha256(b"PNG").hexdigest()
+    write(**{"plots/heatmap.svg": b"new"})
+    plots = [name for name in files() if "plots" in name]
+    assert plots == ["exp/plots/heatmap.svg", "exp/plots/mine.png"]
+    write()
+    assert [name for name in files() if "plots" in name] == ["exp/plots/mine.png"]
+    Path("out/exp/plots/mine.png").unlink()
+    write()
+    assert not Path("out/exp/plots").exists()
+
+
+def test_pictures_of_older_versions_are_removed():
+    write()
+    for name in ("heatmap.png", "groups.png", "confusion.png"):
+        Path("out/exp", name).write_bytes(b"old")
+    write()
+    assert len(files()) == 4
+
+
 RUN = {
     "experiment": "exp",
     "description": "S3D, weights",
@@ -154,9 +177,11 @@ def test_folders_that_hold_no_results(name, content, problem):
         read_results("out/exp")
 
 
-@pytest.mark.parametrize("name", ["exp/similarities.npy", "exp/similarities.csv", "exp.png"])
+@pytest.mark.parametrize(
+    "name", ["exp/similarities.npy", "exp/similarities.csv", "exp.png", "exp/plots/auc.pdf"]
+)
 def test_files_of_another_run_are_noticed(name):
-    write(**{"run.json": as_json(RUN)})
+    write(**{"run.json": as_json(RUN), "plots/auc.pdf": b"PDF"})
     Path("out", name).write_bytes(Path("out", name).read_bytes() + b"x")
     with pytest.raises(UserError) as caught:
         read_results("out/exp")
@@ -318,6 +343,18 @@ def test_a_killed_write_leaves_old_or_new_results(number, reads):
         assert "exp/groups.csv" not in after
 
 
+@pytest.mark.parametrize("number", range(7))
+def test_a_killed_write_leaves_old_or_new_plots(number):
+    write(**{"run.json": as_json(RUN), "plots/auc.png": b"old"})
+    Path("out/exp/plots/mine.png").write_bytes(b"mine")
+    add_users_file()
+    assert killed(number, **NEW, **{"plots/groups.png": b"new"}) == (9 if number < 6 else 0)
+    assert read_results("out/exp").name == ("exp" if number < 5 else "new")
+    plot = "auc.png" if number < 5 else "groups.png"
+    assert sorted(os.listdir("out/exp/plots")) == sorted([plot, "mine.png"])
+    assert Path("out/exp/notes.txt").read_text() == Path("out/exp/plots/mine.png").read_text()
+
+
 @pytest.mark.parametrize("number", range(3))
 def test_a_killed_first_write_leaves_nothing_or_all(number):
     assert killed(number, **NEW) == (9 if number < 2 else 0)
@@ -408,6 +445,15 @@ def test_places_that_are_taken():
     assert check_destination("out", "z") == ["out/z/run.json: a folder has the name of a result"]
     Path("out/w").mkdir()
     Path("out/folder").symlink_to("w")
+    Path("out/plots").touch()
+    Path("out/v").mkdir()
+    Path("out/v/plots").symlink_to("../w")
+    Path("out/u").mkdir()
+    Path("out/u/plots").touch()
+    for kind, name in (("symbolic link", "v"), ("file", "u")):
+        assert check_destination("out", name) == [
+            f"out/{name}/plots: a {kind} has the name of the folder of plots"
+        ]
     for link in ("link", "folder"):
         assert check_destination("out", link) == [
             f"out/{link}: a symbolic link has the name of the results folder"

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 from matplotlib import rc_context, rcParamsDefault
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -18,22 +17,16 @@ from trajeval.grid import (
     ignore_missing_glyphs,
     ink,
     mark,
-    new_figure,
     new_grid,
     outline,
     write_names,
-    write_numbers,
     write_values,
 )
-from trajeval.names import fold, fold_title, font_families
-from trajeval.table import Entry, Table, is_right
-from trajeval.terminal import printable
+from trajeval.names import fold_title
+from trajeval.table import Table, is_right
 
 MAX_ROWS = 400  # more do not make a picture
-MAX_PANELS, MAX_BARS = 48, 60  # trajectory groups, prompt groups in each
 COLOURS, CENTRED = "viridis", "RdBu_r"  # sequential and diverging, safe for colour-blind readers
-SHARES = "Blues"
-RIGHT, OTHER = "#d55e00", "#9aa5b1"  # bars: the group's own prompts, any other
 # matplotlib's own settings, whatever the user's matplotlibrc says; nothing is shown in a window.
 # Without hinting a picture takes a sixth less time, and at 150 dots per inch nobody sees it.
 PLAIN: dict[Any, Any] = {
@@ -97,86 +90,6 @@ def colour_scale(table: Table, vmin: float | None, vmax: float | None):
     if not low < high:
         return NEUTRAL, low - 0.5, low + 0.5
     return CENTRED if table.is_centred else COLOURS, low, high
-
-
-@rc_context(PLAIN)
-def confusion_matrix(counts: np.ndarray, names: list[str], title: str) -> Figure:
-    """How many trajectories of each behaviour (down) were predicted as which (across).
-
-    counts: int [R, C], the rows are those of the first R of names [C]. Colours are shares of a
-    row. Of more than 400 rows the first 400 are drawn, and the title says so.
-    """
-    title = fold_title(title)
-    if len(counts) > MAX_ROWS:
-        title += f"\nthe first {MAX_ROWS} of {len(counts)} rows; metrics.json has all"
-        counts = counts[:MAX_ROWS]
-    grid = new_grid(counts.shape, 0.42)
-    shares = counts / counts.sum(1, keepdims=True)
-    mesh = draw_cells(grid, shares, SHARES, 0, 1, "0.9")
-    if grid.numbered:
-        colours = np.where(counts, ink(mesh.to_rgba(shares)), "0.75")
-        write_numbers(grid, [str(count) for count in counts.flat], colours, 0.5, grid.font_size)
-    outline(grid, np.arange(len(counts))[:, None].repeat(2, 1))
-    note = "number of trajectories; outlined: correct"
-    write_names(grid, names[: len(counts)], names, title, ("true", "predicted"), note)
-    draw_colour_bar(grid, mesh, "share of the row")
-    return grid.fig
-
-
-@rc_context(PLAIN)
-def group_bars(table: Table, deviations: np.ndarray, title: str) -> Figure:
-    """One panel for each trajectory group: the mean similarity with each prompt group as a bar, and
-    its standard deviation as an error bar. The bar of the group's own prompts is coloured.
-
-    table: of groups, [R, C]; deviations: [R, C]. Of more than 48 trajectory groups the first 48 are
-    drawn, of more than 60 prompt groups the first 60, and the title says so.
-    """
-    n_all, n_bars = table.values.shape
-    title = fold_title(title)
-    if n_all > MAX_PANELS:
-        title += f"\nthe first {MAX_PANELS} of {n_all} groups; groups.csv has all"
-    if n_bars > MAX_BARS:
-        title += f"\nthe first {MAX_BARS} of {n_bars} groups of prompts; groups.csv has all"
-    drawn = table.take(slice(MAX_PANELS), slice(MAX_BARS))
-    names = [column.name for column in drawn.columns]
-    n_across = min(len(drawn.rows), 4)
-    n_down = -(-len(drawn.rows) // n_across)
-    height = 0.7 + 0.19 * len(names)  # inches of one panel
-    size = np.array((1.6 + 2.6 * n_across, height * n_down))
-    fig = new_figure(size)
-    panels = fig.subplots(n_down, n_across, sharex=True, sharey=True, squeeze=False)
-    fig.subplots_adjust(top=1 - 0.3 / size[1], hspace=0.5 / height, wspace=0.08)
-    text = {"fontsize": 8, "parse_math": False}
-    text["fontfamily"] = font_families([title, *names, *(row.name for row in drawn.rows)])
-    for ax, row, mean, deviation in zip(panels.flat, drawn.rows, drawn.values, deviations):
-        draw_bars(ax, row, drawn.columns, mean, deviation[:MAX_BARS])
-        ax.set_title(fold(printable(row.name, 40), 40, 1), **text)
-    for ax in panels.flat[len(drawn.rows) :]:
-        ax.set_axis_off()
-    panels[0, 0].invert_yaxis()  # of all, as they share it
-    for ax in panels[:, 0]:
-        shown = [fold(printable(name, 32), 32, 1) for name in names]
-        ax.set_yticks(np.arange(len(names)), shown, **text)
-    for ax in panels.flat[max(len(drawn.rows) - n_across, 0) : len(drawn.rows)]:
-        ax.tick_params(axis="x", labelsize=7, labelbottom=True)
-        ax.set_xlabel(fold(drawn.label, 40, 4), fontsize=8, parse_math=False)
-    note = "lines: standard deviation"
-    if is_right(drawn.rows, drawn.columns).any():
-        note += "; coloured: the group's own prompts"
-    fig.text(0.5, 1, note, ha="center", va="bottom", fontsize=8, color="0.35")
-    fig.suptitle(title, y=1 + 0.2 / size[1], va="bottom", **(text | {"fontsize": 10}))
-    return fig
-
-
-def draw_bars(
-    ax: Axes, row: Entry, columns: list[Entry], mean: np.ndarray, deviation: np.ndarray
-) -> None:
-    """The bars of one panel, from top to bottom."""
-    colours = [RIGHT if is_own else OTHER for is_own in is_right([row], columns)[0]]
-    ax.barh(range(len(mean)), mean, xerr=deviation, color=colours, error_kw={"linewidth": 0.8})
-    ax.axvline(0, color="black", linewidth=0.8)
-    ax.tick_params(axis="y", length=0)
-    ax.spines[["top", "right", "left"]].set_visible(False)
 
 
 def side_by_side(pictures: list[bytes]) -> bytes:

@@ -1,4 +1,4 @@
-"""A grid of cells, which heatmaps and confusion matrices are drawn in."""
+"""A grid of cells, which heatmaps are drawn in."""
 
 import warnings
 from contextlib import contextmanager
@@ -52,10 +52,8 @@ def new_grid(shape: tuple[int, int], cell_height: float) -> Grid:
     return Grid(fig, ax, bar, shape, numbered, 8 if numbered else 7, unit)
 
 
-def draw_cells(
-    grid: Grid, values: np.ndarray, colours, low: float, high: float, edges: str = "white"
-) -> QuadMesh:
-    borders: dict[str, Any] = {"edgecolors": edges, "linewidths": 0.5 if grid.numbered else 0}
+def draw_cells(grid: Grid, values: np.ndarray, colours, low: float, high: float) -> QuadMesh:
+    borders: dict[str, Any] = {"edgecolors": "white", "linewidths": 0.5 if grid.numbered else 0}
     mesh = grid.ax.pcolormesh(values, cmap=colours, vmin=low, vmax=high, **borders)
     grid.ax.set(xlim=(0, grid.shape[1]), ylim=(grid.shape[0], 0))
     return mesh

@@ -261,6 +261,15 @@ MODEL_OPTIONS = (
         number(lambda _: True, "such as 0.3"),
         shown="the highest value",
     ),
+    Option(
+        "--plots",
+        "also draw plots for papers, in the folder NAME/plots, as png, pdf or svg; without a "
+        "value, png",
+        "FORMAT",
+        choice("png", "pdf", "svg"),
+        shown="off",
+        optional="png",
+    ),
 )
 
 

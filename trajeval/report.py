@@ -9,7 +9,7 @@ from trajeval import controls as of_controls
 from trajeval import probe, ratings, rising, success
 from trajeval.cache import NO_CACHE, Cache
 from trajeval.curves import Control, Curves
-from trajeval.figures import as_png, confusion_matrix, group_bars, heatmap
+from trajeval.figures import as_png, heatmap
 from trajeval.metrics import answers, margins, ranks_of_right
 from trajeval.names import with_short_names
 from trajeval.options import MAX_FALSE_POSITIVES
@@ -18,7 +18,6 @@ from trajeval.table import (
     Entry,
     Grouped,
     Table,
-    column_order,
     group_scores,
     grouped,
     groups_of,
@@ -63,7 +62,6 @@ def report(
     of the heatmaps' colour scale, by default the lowest and the highest value of each.
     """
     scale: dict[str, Any] = {"vmin": vmin, "vmax": vmax}
-    shown = with_short_names(table)
     files = {"similarities.csv": similarities_csv(table), "similarities.npy": as_npy(table.values)}
     if has_groups(table.columns):
         files["scores.csv"] = scores_csv(table, curves)
@@ -80,21 +78,13 @@ def report(
     metrics = (verdict or {}) | {name: one.found for name, one in blocks.items() if one.found}
     if metrics:
         files["metrics.json"] = as_json(metrics)
-    if not (has_groups(table.rows) or has_groups(table.columns)):
-        return Report(as_png(heatmap(shown, title, **scale)), files, metrics or None, lines)
-
-    groups = grouped(table)
-    ordered = shown.take(columns=column_order(shown))
-    files["heatmap.png"] = as_png(heatmap(ordered, title, **scale))
-    files["groups.csv"] = groups_csv(groups)
-    if not has_groups(table.rows):
-        groups = groups._replace(table=groups.table._replace(rows=shown.rows))
-    groups = in_order_of_rows(groups)
-    files["groups.png"] = as_png(group_bars(groups.table, groups.deviations, title))
-    if verdict and np.any(verdict["confusion"]):
-        files["confusion.png"] = as_png(draw_confusion(verdict, groups.table.rows, title))
-    picture = as_png(group_heatmap(groups, title, **scale))
-    return Report(picture, files, metrics or None, lines)
+    shown = with_short_names(table)
+    if has_groups(table.rows) or has_groups(table.columns):
+        files["groups.csv"] = groups_csv(grouped(table))
+        figure = group_heatmap(in_order_of_rows(grouped(shown)), title, **scale)
+    else:
+        figure = heatmap(shown, title, **scale)
+    return Report(as_png(figure), files, metrics or None, lines)
 
 
 class Judged(NamedTuple):
@@ -150,17 +140,6 @@ def group_heatmap(groups: Grouped, title: str, *, with_deviations: bool = True, 
         deviations=groups.deviations if with_deviations else None,
         **scale,
     )
-
-
-def draw_confusion(verdict: dict, order: list[Entry], title: str) -> Figure:
-    """The confusion matrix of a verdict: rows are the behaviours that have trajectories with one
-    label, in the order of the groups in `order`; columns are the same, then the other prompt
-    groups."""
-    names, counts = verdict["prompt_groups"], np.array(verdict["confusion"])
-    present = [names.index(group.name) for group in order if group.name in names]
-    present = [i for i in present if counts[i].any()]
-    columns = present + [i for i in range(len(names)) if i not in present]
-    return confusion_matrix(counts[np.ix_(present, columns)], [names[i] for i in columns], title)
 
 
 def similarities_csv(table: Table) -> bytes:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from trajeval.csv_lists import RATINGS
 from trajeval.files import open_regular, replacing
-from trajeval.swap import FILES, swap_in, undisturbed
+from trajeval.swap import FILES, PLOTS, swap_in, undisturbed
 from trajeval.terminal import UserError
 
 if TYPE_CHECKING:  # NumPy is imported where it is needed
@@ -161,9 +161,11 @@ def check_destination(output_dir: str | Path, experiment_id: str) -> list[str]:
         for path in (picture, *(folder / name for name in FILES)):
             if path.is_dir():
                 problems.append(f"{path}: a folder has the name of a result")
-        if os.path.lexists(folder) and (folder.is_symlink() or not folder.is_dir()):
-            kind = "symbolic link" if folder.is_symlink() else "file"
-            problems.append(f"{folder}: a {kind} has the name of the results folder")
+        for path, what in ((folder, "the results folder"), (folder / PLOTS, "the folder of plots")):
+            if os.path.lexists(path) and (path.is_symlink() or not path.is_dir()):
+                kind = "symbolic link" if path.is_symlink() else "file"
+                problems.append(f"{path}: a {kind} has the name of {what}")
+                break  # of a link, what is in it is not ours
         if folder.is_dir() and not os.access(folder, os.W_OK | os.X_OK):
             problems.append(f"--output-dir {output_dir}: no permission to write to {folder}")
     except OSError as error:

@@ -22,7 +22,7 @@ from trajeval.results import (
     wrong_name,
 )
 from trajeval.stages import Clock, consequence, embed, evaluate, load
-from trajeval.swap import FILES
+from trajeval.swap import FILES, PLOTS
 from trajeval.terminal import (
     UserError,
     answer,
@@ -169,7 +169,7 @@ def names_that_clash(names) -> set[str]:
     of a set called x.png."""
     owners: dict[str, set[str]] = {SUMMARY: set()}
     for name in names:
-        for path in (f"{name}.png", *(f"{name}/{file}" for file in FILES)):
+        for path in (f"{name}.png", *(f"{name}/{file}" for file in (*FILES, PLOTS))):
             owners.setdefault(path, set()).add(name)
     clashing = [of_path for of_path in owners.values() if len(of_path) > 1]
     for name in names:

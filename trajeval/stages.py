@@ -186,6 +186,13 @@ def evaluate(inputs: Inputs, model, embedded: Embeddings, clock: Clock) -> tuple
             vmin=args.vmin,
             vmax=args.vmax,
         )
+    if args.plots:
+        from trajeval.plots import draw_plots  # seaborn takes a second to import
+
+        pairs = zip(inputs.trajectories, embedded.videos)
+        sources = [one.source for one, found in pairs if not isinstance(found, Exception)]
+        with clock.timed("plots"):
+            made.files.update(draw_plots(table, made.verdict, curves, sources, args))
     record = record_of(inputs, model, embedded, table, made.verdict, clock)
     names, words = [row.name for row in table.rows], [prompt.text for prompt in inputs.prompts]
     made.files["run.json"] = as_json(record)

@@ -21,12 +21,17 @@ from pathlib import Path
 
 from trajeval.terminal import UserError
 
+PLOTS = "plots"  # the folder of --plots in that of an experiment
+PLOT_NAMES = ("heatmap", "groups", "confusion", "curves", "distributions", "auc")
+PLOT_FORMATS = ("png", "pdf", "svg")
 FILES = (  # in the folder of an experiment; files of other names are the user's
     *("similarities.csv", "similarities.npy", "embeddings.npz", "run.json"),
-    *("heatmap.png", "groups.png", "groups.csv", "scores.csv"),  # with groups
-    *("metrics.json", "confusion.png"),  # with labels
+    *("groups.csv", "scores.csv"),  # with groups
+    "metrics.json",  # with labels
     *("curves.csv", "curves.npz", "controls.npz"),  # with --curves, --controls
     "report.html",
+    *(f"{PLOTS}/{plot}.{ending}" for plot in PLOT_NAMES for ending in PLOT_FORMATS),
+    *("heatmap.png", "groups.png", "confusion.png"),  # of older versions, to be removed
 )
 PREFIX = ".writing-"
 PATIENCE = 10  # seconds to wait for another process; none takes that long
@@ -34,9 +39,9 @@ ABANDONED = 3600  # seconds after which a hidden folder is in nobody's use, with
 
 
 def swap_in(parent: Path, name: str, picture: bytes, files: dict[str, bytes]) -> None:
-    """Makes the folder `name` in `parent` hold `files`, of the names in FILES, and puts the picture
-    beside it. Files of other names in the old folder stay. Raises UserError, with status 1, and
-    then nothing has changed."""
+    """Makes the folder `name` in `parent` hold `files`, by their names in FILES, and puts the
+    picture beside it. Files of other names in the old folder stay. Raises UserError, with status 1,
+    and then nothing has changed."""
     try:
         parent.mkdir(parents=True, exist_ok=True)
         with undisturbed(parent):
@@ -46,6 +51,7 @@ def swap_in(parent: Path, name: str, picture: bytes, files: dict[str, bytes]) ->
                 new.mkdir(parents=True)
                 (staging / "old").mkdir()
                 for file, content in files.items():
+                    (new / file).parent.mkdir(exist_ok=True)
                     (new / file).write_bytes(content)
                 (staging / "new" / f"{name}.png").write_bytes(picture)
                 exchange(parent, name, staging)
@@ -101,10 +107,15 @@ def go_back(parent: Path, name: str, old: Path, new: Path) -> None:
 
 
 def move_others(folder: Path, target: Path) -> None:
-    """Moves what is the user's from one folder into another."""
-    for path in list(folder.iterdir()):
-        if path.name not in FILES and not os.path.lexists(target / path.name):
-            os.rename(path, target / path.name)
+    """Moves what is the user's from one folder into another, also what is beside the plots."""
+    plots = folder / PLOTS
+    mixed = plots.is_dir() and not plots.is_symlink()  # may hold files of both
+    paths = [path for path in folder.iterdir() if not (mixed and path == plots)]
+    for path in [*paths, *(plots.iterdir() if mixed else ())]:
+        name = path.relative_to(folder)
+        if name.as_posix() not in FILES and not os.path.lexists(target / name):
+            (target / name).parent.mkdir(exist_ok=True)
+            os.rename(path, target / name)
 
 
 @contextmanager
