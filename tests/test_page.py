@@ -70,7 +70,6 @@ def test_the_verdict_stands_first_with_its_table_and_what_was_skipped():
         "top-1 accuracy",
         "weights.pth (000000000000…)",
         "clips/lost.mp4: is empty",
-        "every behaviour",
         "a made-up warning",
         "search",
         "Behaviours",

@@ -91,7 +91,7 @@ def settings(record: dict) -> list[tuple[str, str]]:
     frames = [f"{record['n_frames']} of each clip"] if "n_frames" in record else []
     frames += [
         f"{name} {value}"
-        for name, value in record.items()
+        for name, value in sorted(record.items())
         if name not in KNOWN and value is not None
     ]
     weights = [

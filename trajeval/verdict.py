@@ -105,7 +105,8 @@ def not_judged(table: Table) -> list[dict]:
 
 
 def summary(table: Table, verdict: dict | None) -> list[str]:
-    """The lines for the terminal: the verdict, or why there is none although there are groups."""
+    """The lines for the terminal: the verdict without its sentence, or why there is none although
+    there are groups."""
     if verdict:
         return as_text(verdict).splitlines()
     lines = list(describe_not_judged(not_judged(table)))
@@ -195,7 +196,7 @@ def goodness(behaviour: dict) -> tuple[float, float]:
 
 
 def as_text(verdict: dict) -> str:
-    """The most important parts of metrics.json, for the terminal."""
+    """The most important parts of metrics.json but the sentence, for the terminal."""
     lines = [f"{'':34}value   95 % interval   chance  majority baseline"]
     for name, title in TITLES.items():
         if not (metric := verdict["metrics"].get(name)):
@@ -216,7 +217,7 @@ def as_text(verdict: dict) -> str:
         ]
     if missing := describe_not_judged(verdict["not_judged"]):
         lines += ["", *missing]
-    return "\n".join([*lines, "", printable(verdict["sentence"], 400)])
+    return "\n".join(lines)
 
 
 def behaviour_lines(found: list[dict]) -> list[str]:
