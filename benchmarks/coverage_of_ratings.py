@@ -21,7 +21,7 @@ from trajeval.probe import centroid_scores, comparison, unit_length
 from trajeval.ratings import FIGURES, Rated, agreement, rank
 from trajeval.success import detection
 
-TAKES, RUNS = (3, 5, 10, 30), 200
+TAKES, RUNS = (3, 5, 10, 30), 400
 N_LARGE, N_BEHAVIOURS, LIMIT = 3000, 8, 0.05
 TITLES = {
     "kendall": "Kendall's tau-b",
