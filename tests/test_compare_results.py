@@ -417,6 +417,15 @@ def test_damaged_metrics(content, capsys):
     assert "out/b/metrics.json: damaged, run the evaluator again" in capsys.readouterr().err
 
 
+def test_a_deleted_file_is_left_out_and_said(capsys):
+    first, second = leave("a", noise(0, 1)), leave_with("b", noise(1, 1), [0.5] * 8, 0.5)
+    Path("out/b/metrics.json").unlink()
+    assert compare(first, second) == 0
+    assert "out/b/metrics.json: deleted since the run: what it held is" in capsys.readouterr().err
+    assert "curves right" not in read_table()[1]
+    assert compare_results.main([second]) == 0 and Path("out/b/report.html").is_file()
+
+
 def test_the_picture_has_the_difference():
     values, change, plain = np.zeros((8, 2)), np.array([[1, -1]]), {"groups": [None] * 8}
     first = leave("a", values, prompts=[("x", None), ("y", None)], **plain)

@@ -180,4 +180,4 @@ def as_text(table: list[list], names: list[str]) -> str:
 
 
 def cell(value: float | None, low: float | None, high: float | None) -> str:
-    return "-" if value is None else f"{value:.2f} ({low:.2f}, {high:.2f})"
+    return "-" if value is None else f"{value:z.2f} ({low:z.2f}, {high:z.2f})"
