@@ -28,7 +28,8 @@ def mean(values: np.ndarray, lowest: float, highest: float) -> Interval:
     low = np.quantile(weights @ np.r_[lowest, values], LEVEL)
     high = np.quantile(weights @ np.r_[values, highest], 1 - LEVEL)
     value = values.mean()
-    return as_interval(value, (min(low, value), max(high, value)))
+    # Weights add up to 1 but for rounding.
+    return as_interval(value, (max(min(low, value), lowest), min(max(high, value), highest)))
 
 
 @lru_cache(4)
@@ -56,9 +57,12 @@ def average(found: list[Interval], values: list[np.ndarray], bound: float) -> In
     """The mean of the means of several behaviours. Its ends are as far off as the squares of
     theirs add up to (Zou and Donner), and at least as far as the standard error says, pooled over
     behaviours: where all of few values are at the end of the range, that end is no distance off.
+    Of one behaviour it is that one's.
 
     values: behind each mean, [n]. bound: the mean is between -bound and bound.
     """
+    if len(found) == 1:
+        return found[0]
     value = sum(one["value"] for one in found) / len(found)
     n, error = sum(map(len, values)), 0.0
     if n > len(values):

@@ -60,6 +60,7 @@ def check_lists(args: Namespace, prompts: list[Prompt], trajectories: list[Traje
     here."""
     if (
         args.export_progress is None
+        or args.problem_sets is not None  # refused
         or not prompts
         or not trajectories
         or find_spec("pyarrow") is None
