@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -12,6 +12,7 @@ VALUES = st.lists(st.floats(-1, 1), min_size=1, max_size=12)
 
 
 @given(VALUES)
+@example([1.0, 1.0])
 def test_an_interval_holds_its_value_and_never_collapses(values):
     found = means.mean(np.array(values), -1, 1)
     assert -1 <= found["low"] <= found["value"] <= found["high"] <= 1

@@ -89,6 +89,8 @@ def test_what_a_success_is():
         found = detect(numbers, above, LIMIT)
         assert found["above"] == above and found["groups"][0]["successes"] == n
     assert found["sentence"] == "success: nothing to tell apart: no successes"
+    apart = detect(rated(([1.0, 2], [0, 0]), ([1.0, 2], [1, 1])), None, LIMIT)
+    assert apart["sentence"].endswith(": no group has both successes and failures")
     two = detect(rated((scores, [-1, 4, 4, -1])), None, LIMIT)
     assert two["above"] == -1 and two["groups"][0]["successes"] == 2
     assert detect(rated((scores, [1, 1, 1, 1])), None, LIMIT) is None

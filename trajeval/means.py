@@ -28,6 +28,7 @@ def mean(values: np.ndarray, lowest: float, highest: float) -> Interval:
     low = np.quantile(weights @ np.r_[lowest, values], LEVEL)
     high = np.quantile(weights @ np.r_[values, highest], 1 - LEVEL)
     value = values.mean()
+    # Weights add up to 1 but for rounding.
     return as_interval(value, (max(min(low, value), lowest), min(max(high, value), highest)))
 
 
@@ -54,10 +55,12 @@ def paired_difference(
 def average(found: list[Interval], values: list[np.ndarray], bound: float) -> Interval:
     """The mean of the means of several behaviours. The distances to their limits are added like
     standard errors (Zou and Donner), and are at least Z standard errors, pooled over behaviours: a
-    mean at the end of the range has no distance to that end.
+    mean at the end of the range has no distance to that end. Of one behaviour it is that one's.
 
     values: behind each mean, [n]. bound: the mean is between -bound and bound.
     """
+    if len(found) == 1:
+        return found[0]
     value = sum(one["value"] for one in found) / len(found)
     n, error = sum(map(len, values)), 0.0
     if n > len(values):

@@ -272,4 +272,4 @@ def cells(of: dict) -> str:
 
 
 def between(of: dict | None) -> str:
-    return f"{of['value']:5.2f} ({of['low']:.2f} to {of['high']:.2f})" if of else "    -"
+    return f"{of['value']:z5.2f} ({of['low']:z.2f} to {of['high']:z.2f})" if of else "    -"

@@ -199,7 +199,7 @@ def shown(of: means.Interval | None) -> tuple[str, str]:
     """A value and its interval."""
     if of is None:
         return "-", ""
-    return f"{of['value']:5.2f}", f"{of['low']:5.2f} to {of['high']:5.2f}"
+    return f"{of['value']:z5.2f}", f"{of['low']:z5.2f} to {of['high']:z5.2f}"  # z: no -0.00
 
 
 def in_columns(rows: list[list[str]]) -> list[str]:
