@@ -15,7 +15,9 @@ import pytest
 
 import compare_results
 from trajeval.areas import auc
+from trajeval.comparison import Number, with_parts
 from trajeval.figures import as_png
+from trajeval.intervals import correlation_of
 from trajeval.metrics import measure
 from trajeval.panels import difference, difference_panel
 from trajeval.results import as_json, as_npy, write_results
@@ -420,6 +422,23 @@ def test_numbers_of_many_behaviours_are_counted(capsys):
     assert "... and 4 more numbers of behaviours" in lines  # 2 AUCs and 12, less 10
     assert sum(line.startswith("ratings kendall") for line in lines) == 1
     assert len([name for name in read_table()[1] if name.startswith("ratings g")]) == 12
+
+
+def test_how_behaviours_differ_is_no_correlation_of_curves():
+    """Two runs that agree on which behaviour rises, and on nothing else."""
+
+    def parts(vocs):
+        entries = [
+            {"trajectory": str(i), "behaviour": "ab"[i // 2], "right": voc, "best_wrong": None}
+            for i, voc in enumerate(vocs)
+        ]
+        table = Table(np.zeros((4, 1)), [entry_of(str(i), "a") for i in range(4)], [], "cosine")
+        number = Number({"value": 0.0, "low": -1.0, "high": 1.0})
+        found = with_parts({"curves right": number}, {"trajectories": entries}, table)
+        return found["curves right"].parts
+
+    first, second = parts([0.9, 0.7, -0.7, -0.9]), parts([0.9, 0.7, -0.9, -0.7])
+    assert correlation_of(first, second) == pytest.approx(0)
 
 
 @pytest.mark.parametrize("content", [b"[", b"[]", b'{"curves": {"trajectories": 3}}', b"\xff"])

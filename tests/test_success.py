@@ -40,8 +40,12 @@ def test_against_the_definitions(pairs, limit):
         assert found["why"] == ("no failures" if is_success.all() else "no successes")
         return
 
+    def keeps(threshold, failures):
+        """A new failure is above it if it is above the same number of n or fewer."""
+        return (failures > threshold).sum() + 1 <= limit * (len(failures) + 1) + 1e-9
+
     def threshold(failures):
-        return min(t for t in failures if (failures > t).sum() <= limit * len(failures) + 1e-9)
+        return min((t for t in failures if keeps(t, failures)), default=max(failures))
 
     assert found["threshold"] == threshold(wrong)
     assert found["found"] == [(scores[is_success] > threshold(wrong)).sum(), is_success.sum()]
@@ -50,7 +54,8 @@ def test_against_the_definitions(pairs, limit):
     if len(wrong) == 1:
         assert found["false"] is None and "one failure" in found["why"]
         return
-    held_out = [wrong[i] > threshold(np.delete(wrong, i)) for i in range(len(wrong))]
+    rank = min(max(int(limit * (len(wrong) + 1) + 1e-9), 1), len(wrong) - 1)
+    held_out = [wrong[i] > np.sort(np.delete(wrong, i))[-rank] for i in range(len(wrong))]
     assert found["false"] == [sum(held_out), len(wrong)]
 
 
@@ -60,10 +65,10 @@ def test_the_sentence():
     scores = np.concatenate([failures, successes])
     found = detect(rated((scores, np.repeat([0, 1], 20))), None, LIMIT)
     [group] = found["groups"]
-    at = np.sort(failures)[-2]  # one of 20 may be above
+    at = failures.max()  # a new failure is above it with a chance of 1 in 21
     n_found = int((successes > at).sum())
     assert group["threshold"] == at and group["found"] == [n_found, 20]
-    assert group["false"] == [1, 20]  # of 19 none may, and then the highest is above the others
+    assert group["false"] == [1, 20]  # the highest is above the others
     assert found["sentence"] == (
         f"threshold {at:.4g}: finds {n_found} of 20 successes, 1 of 20 failures (held out)"
     )
@@ -97,7 +102,7 @@ def test_too_few_is_said():
     assert [group["why"] for group in found["groups"]] == [
         "no failures",
         "one success; one failure, so none can be held out",
-        "one success; a rate of 0.05 takes 19 failures or more",
+        "one success; a rate of 0.05 needs 19 failures or more",
     ]
     assert found["sentence"] == ("2 thresholds: find 2 of 2 successes, 1 of 2 failures (held out)")
     lines = as_lines(found)
@@ -113,6 +118,19 @@ def test_equal_scores_find_nothing():
 
 def test_how_many_failures_a_rate_takes():
     assert [failures_needed(limit) for limit in (0, 0.05, 0.1, 0.3, 0.5)] == [0, 19, 9, 3, 1]
+
+
+@pytest.mark.parametrize("n", [19, 20, 25, 39, 40, 100])
+def test_the_rate_is_kept_on_new_failures_and_said_as_it_is(n):
+    rng = np.random.default_rng(0)
+    real, said = [], []
+    for _ in range(400):
+        failures = rng.random(n)
+        found = detected([*failures, 2], [*np.zeros(n), 1])
+        real.append(1 - found["threshold"])  # the share of all failures above it
+        said.append(found["false"][0] / n)
+    assert np.mean(real) < LIMIT + 0.005
+    assert np.mean(real) == pytest.approx(np.mean(said), abs=0.01)
 
 
 @pytest.mark.slow

@@ -106,7 +106,8 @@ def check_arguments(
     problems += check_combinations(args) + check_views(args) + check_judge(model_class, args)
     problems += check_option(args)
     if args.experiment_id is None:
-        problems.append("-e NAME is missing: the name of the results")
+        if not args.shard:
+            problems.append("-e NAME is missing: the name of the results")
     elif args.output_dir is not None:
         problems += check_destination(args.output_dir, args.experiment_id)
     return args, problems
@@ -172,6 +173,9 @@ def check_combinations(args) -> list[str]:
     elif not args.no_cache:
         folder = default_folder()
         args.cache_dir = None if folder is None else str(folder)
+    if args.shard and args.cache_dir is None:
+        why = "--no-cache" if args.no_cache else "this user has no home folder for it"
+        problems.append(f"--shard: needs a cache, --cache-dir DIR ({why})")
     if args.alpha is None:
         args.alpha = 0.5
     elif args.similarity == "cosine":

@@ -9,10 +9,10 @@ import numpy as np
 
 from trajeval.behaviours import behaviour_aucs
 from trajeval.files import open_regular
-from trajeval.intervals import as_interval, correlation_of, difference_limits
+from trajeval.intervals import as_interval, correlation_of, difference_limits, shrunk
 from trajeval.metrics import Metric, all_metrics
 from trajeval.results import Results
-from trajeval.table import Table, group_scores, has_groups
+from trajeval.table import Table, group_scores, has_groups, number_groups
 from trajeval.terminal import UserError, first_few, printable
 from trajeval.verdict import labelled_rows
 
@@ -62,11 +62,10 @@ def cells(numbers: list[Number | None]) -> list[float | None]:
 
 def change(first: Number, second: Number) -> dict[str, float]:
     """Second less first; as if they were independent where nothing is known of what they share,
-    which is careful: the same trajectories are mostly hard for both. Of few it is hardly known."""
+    which is careful: the same trajectories are mostly hard for both."""
     related = 0.0
     if first.parts is not None and second.parts is not None:
-        n = len(first.parts)
-        related = correlation_of(first.parts, second.parts) * max(n - 2, 0) / n
+        related = shrunk(correlation_of(first.parts, second.parts), len(first.parts))
     value = second.interval["value"] - first.interval["value"]
     return as_interval(value, difference_limits(first.interval, second.interval, related))
 
@@ -138,7 +137,8 @@ def intervals_in(content: Any, name: str) -> Iterator[tuple[str, dict]]:
 
 def with_parts(found: dict[str, Number], curves: dict | None, table: Table) -> dict[str, Number]:
     """The numbers of curves with the value-order correlation of each trajectory, in the order of
-    the rows; an undefined one counts as 0."""
+    the rows, less the mean of its behaviour: how behaviours differ is no error of a mean over them.
+    An undefined correlation counts as 0."""
     if not curves:
         return {}
     of_rows: dict[str, dict[str, dict]] = {}
@@ -149,14 +149,17 @@ def with_parts(found: dict[str, Number], curves: dict | None, table: Table) -> d
         for row in table.rows
         for _, entry in sorted(of_rows.get(row.name, {}).items(), key=lambda item: item[0])
     ]
+    places, numbers = number_groups([entry["behaviour"] for entry in entries])
     more = {}
     for which in ("right", "best_wrong"):
-        for place in (None, *dict.fromkeys(entry["behaviour"] for entry in entries)):
+        parts = np.array([entry[which] or 0 for entry in entries], np.float64)
+        for number in range(len(places)):
+            parts[numbers == number] -= parts[numbers == number].mean()
+        for number, place in enumerate([*places, None]):
             name = " ".join(filter(None, ("curves", place, which.replace("_", " "))))
-            chosen = [entry for entry in entries if place in (None, entry["behaviour"])]
-            parts = np.array([entry[which] or 0 for entry in chosen], np.float64)
             if name in found:
-                more[name] = found[name]._replace(parts=parts)
+                own = parts if place is None else parts[numbers == number]
+                more[name] = found[name]._replace(parts=own)
     return more
 
 

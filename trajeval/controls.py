@@ -108,9 +108,9 @@ def of_behaviours(order: Order, values: np.ndarray) -> Iterator[tuple[np.ndarray
 
 
 def meaning(found: dict, plain: Interval | None, rises: Interval | None, n: int) -> str:
-    """What the controls say, in words; what their intervals leave open is said to be open. found:
-    the block so far; plain: the mean AUC without a control, None if no behaviour has one; rises:
-    the mean value-order correlation, None without curves; n: how many takes were judged."""
+    """What the controls say, in words, and what their intervals leave open. found: the block so
+    far; plain: the mean AUC without a control, None if no behaviour has one; rises: the mean
+    value-order correlation, None without curves; n: how many takes were judged."""
     said, unknown = [], f"cannot be told from {plural(n, 'take')}"
     if plain is None:
         said.append("no AUC, which needs two groups to be told apart")
@@ -118,12 +118,14 @@ def meaning(found: dict, plain: Interval | None, rises: Interval | None, n: int)
         said += of_scene(found, f"AUC {plain['value']:.2f}", unknown)
         said += of_order(found, unknown)
     else:
-        said.append(f"AUC {plain['value']:.2f} is not surely above chance, so it can lose nothing")
+        said.append(
+            f"AUC {plain['value']:.2f} is not surely above chance, so there is nothing to lose"
+        )
     if rises and rises["low"] > 0:
         said += of_rise(found, f"{rises['value']:.2f}", unknown)
     elif rises:
         said.append(f"whether its curves rise {unknown} (VOC {rises['value']:.2f})")
-    return ", ".join(said)
+    return "; ".join(said)
 
 
 def of_scene(found: dict, plain: str, unknown: str) -> Iterator[str]:
@@ -139,19 +141,22 @@ def of_scene(found: dict, plain: str, unknown: str) -> Iterator[str]:
 
 
 def of_order(found: dict, unknown: str) -> Iterator[str]:
-    """Direction is order too, and a model can need frames in sequence without knowing it: legs
-    swing in the same way forwards and backwards."""
+    """A model can need the frames in sequence without knowing their direction: legs swing in the
+    same way forwards and backwards."""
     if names := [name for name in ("shuffled", "reversed") if name in found]:
         values = ", ".join(f"{name} {found[name]['auc']['value']:.2f}" for name in names)
         match [fall(found[name]["auc_difference"], SMALL_AUC) for name in names]:
             case [*_, "surely"]:
                 yield f"knows order ({values})"
             case ["hardly"] | ["hardly", "hardly"]:
-                yield f"no order ({values})"
+                yield f"knows no order ({values})"
             case ["surely", "hardly"]:
-                yield f"needs frames in sequence, forwards or backwards ({values})"
+                yield f"needs the frames in sequence, in either direction ({values})"
             case ["surely", _]:
-                yield f"needs frames in sequence, whether forwards {unknown} ({values})"
+                yield (
+                    "needs the frames in sequence; whether their direction matters "
+                    f"{unknown} ({values})"
+                )
             case _:
                 yield f"whether it knows order {unknown} ({values})"
 
@@ -162,18 +167,20 @@ def of_rise(found: dict, plain: str, unknown: str) -> Iterator[str]:
         values = f"(VOC {plain}, {swapped['voc']['value']:.2f} with other prompts)"
         match fall(swapped["voc_difference"], SMALL_VOC):
             case "hardly":
-                yield f"rises whatever the prompt says {values}"
+                yield f"its curves rise whatever the prompt says {values}"
             case "surely":
-                yield f"rises more with the right prompts {values}"
+                yield f"its curves rise more with the right prompts {values}"
             case _:
-                yield f"whether it rises more with the right prompts {unknown} {values}"
+                yield f"whether its curves rise more with the right prompts {unknown} {values}"
     backwards = found.get("reversed", {})
     if backwards.get("voc") and fall(backwards["voc_difference"], SMALL_VOC) == "hardly":
-        yield f"rises when played backwards too (VOC {backwards['voc']['value']:.2f})"
+        value = f"(VOC {backwards['voc']['value']:.2f})"
+        yield f"its curves also rise when videos are played backwards {value}"
 
 
 def fall(difference: Interval, small: float) -> str:
-    """hardly: surely by less than `small`; surely: it falls, maybe by less; or open."""
+    """hardly: it surely falls by less than `small`, if at all; else surely: it surely falls; or
+    open."""
     if difference["low"] > -small:
         return "hardly"
     return "surely" if difference["high"] < 0 else "open"

@@ -136,6 +136,12 @@ def difference_limits(first: dict, second: dict, correlation: float) -> tuple[fl
     return change - limits[0], change + limits[1]
 
 
+def shrunk(correlation: float, n: int) -> float:
+    """A correlation of n pairs, as far as it can be relied on: of few pairs it is hardly known, and
+    0 is careful where pairs go together."""
+    return correlation * max(n - 2, 0) / n
+
+
 def correlation_of(first, second) -> float:
     """Pearson's, of two arrays of one shape; 0 where one of them is constant."""
     first, second = (np.asarray(x, np.float64) - np.mean(x) for x in (first, second))

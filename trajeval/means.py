@@ -9,7 +9,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from trajeval.intervals import Z, as_interval, correlation_of, difference_limits
+from trajeval.intervals import Z, as_interval, correlation_of, difference_limits, shrunk
 
 N_DRAWS = 4000
 LEVEL = 0.025  # of each end
@@ -47,8 +47,7 @@ def paired_difference(
     """How much higher the mean of values is than that of others, of the same trajectories, from
     the interval of each and the correlation of the pairs. Both [n]."""
     first, second = mean(others, lowest, highest), mean(values, lowest, highest)
-    # Of few pairs it is hardly known, and 0 is the safe side where pairs go together.
-    correlation = correlation_of(values, others) * max(len(values) - 2, 0) / len(values)
+    correlation = shrunk(correlation_of(values, others), len(values))
     limits = difference_limits(first, second, correlation)
     return as_interval(second["value"] - first["value"], limits)
 

@@ -69,7 +69,7 @@ def of_videos(answers: list, views: list, seconds: float) -> str:
     further = [f"{points} points"] if points > 1 else []
     further += ["controls"] if any(view.order for view in views) else []
     having = f", each with {' and '.join(further)}" if further else ""
-    return f"{plural(len(answers), 'video')}{having}: {', '.join(parts)}"
+    return f"{plural(len(answers), 'video')}{having}: {', '.join(parts) or 'nothing to do'}"
 
 
 def title(experiment_id: str, model, label: str) -> str:

@@ -118,8 +118,8 @@ def episodes_of(trajectories: Sequence[Trajectory]) -> list[int]:
 
 
 def root_of(video: str) -> Path | None:
-    """The folder of the data set that a video is in."""
-    for folder in Path(video).parents:
+    """The folder of the data set that a video is in, None of another video."""
+    for folder in Path(os.path.abspath(video)).parents:
         if (folder / INFO).is_file():
             return folder
     return None
