@@ -204,8 +204,8 @@ def comparison(by_probe: np.ndarray, by_prompts: np.ndarray) -> dict:
 
 
 def meaning(accuracy: dict, prompts: dict, difference: dict, n: int) -> str:
-    """In words, as far as the intervals carry them. What the words lose is the difference, what the
-    eyes lose is what the probe lacks of 1."""
+    """In words, as far as the intervals allow. The words lose the difference, the eyes what the
+    probe lacks of 1."""
     text = f"the prompts get {prompts['value']:.2f}, the embeddings "
     could = f"{text}could give {accuracy['value']:.2f}"
     if difference["high"] < 0:
