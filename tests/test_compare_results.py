@@ -423,19 +423,6 @@ def test_a_number_that_one_run_does_not_have(capsys):
     assert line.split()[2] == "-"
 
 
-def test_numbers_of_many_behaviours_are_counted(capsys):
-    groups = [{"name": f"g{i}", "kendall": interval(0.5)} for i in range(12)]
-    verdict = {"ratings": {"groups": groups, "mean": {"kendall": interval(0.5)}}}
-    folders = [leave("a", noise(0, 1)), leave("b", noise(1, 1))]
-    for folder in folders:
-        Path(folder, "metrics.json").write_bytes(as_json(verdict))
-    assert compare(*folders) == 0
-    lines = capsys.readouterr().err.splitlines()
-    assert "... and 4 more numbers of behaviours" in lines  # 2 AUCs and 12, less 10
-    assert sum(line.startswith("ratings kendall") for line in lines) == 1
-    assert len([name for name in read_table()[1] if name.startswith("ratings g")]) == 12
-
-
 def test_how_behaviours_differ_is_no_correlation_of_curves():
     """Two runs that agree on which behaviour rises, and on nothing else."""
 
@@ -451,6 +438,19 @@ def test_how_behaviours_differ_is_no_correlation_of_curves():
 
     first, second = parts([0.9, 0.7, -0.7, -0.9]), parts([0.9, 0.7, -0.9, -0.7])
     assert correlation_of(first, second) == pytest.approx(0)
+
+
+def test_numbers_of_many_behaviours_are_counted(capsys):
+    groups = [{"name": f"g{i}", "kendall": interval(0.5)} for i in range(12)]
+    verdict = {"ratings": {"groups": groups, "mean": {"kendall": interval(0.5)}}}
+    folders = [leave("a", noise(0, 1)), leave("b", noise(1, 1))]
+    for folder in folders:
+        Path(folder, "metrics.json").write_bytes(as_json(verdict))
+    assert compare(*folders) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert "... and 4 more numbers of behaviours" in lines  # 2 AUCs and 12, less 10
+    assert sum(line.startswith("ratings kendall") for line in lines) == 1
+    assert len([name for name in read_table()[1] if name.startswith("ratings g")]) == 12
 
 
 @pytest.mark.parametrize("content", [b"[", b"[]", b'{"curves": {"trajectories": 3}}', b"\xff"])

@@ -151,7 +151,7 @@ def test_one_group_of_prompts_has_curves_all_the_same():
     assert as_lines(found)[1].startswith("shuffled  -")
     assert judge(table, None, controls) is None
     found = judge(table, curves, unchanged(table, curves))
-    assert "also rise when videos are played backwards (VOC " in found["meaning"]
+    assert "its curves also rise when videos are played backwards (VOC " in found["meaning"]
 
 
 def test_the_terminals_table():

@@ -28,6 +28,7 @@ def mean(values: np.ndarray, lowest: float, highest: float) -> Interval:
     low = np.quantile(weights @ np.r_[lowest, values], LEVEL)
     high = np.quantile(weights @ np.r_[values, highest], 1 - LEVEL)
     value = values.mean()
+    # Weights add up to 1 but for rounding.
     return as_interval(value, (max(min(low, value), lowest), min(max(high, value), highest)))
 
 
