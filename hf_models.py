@@ -1,7 +1,7 @@
 """What all models from Hugging Face folders share: their files, frames, tokens and loading."""
 
 import os
-from functools import cached_property
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -160,16 +160,8 @@ class FolderModel(Model):
     @cached_property
     def resize(self):
         """How the processor scales and cuts a frame: uint8 [H, W, 3] -> uint8 [h, w, 3]."""
-        import torch
-
-        of_frames = self.processor.video_processor
         off = {"do_rescale": False, "do_normalize": False}
-
-        def resize(frame):
-            pixels = torch.from_numpy(frame).movedim(2, 0)[None]
-            return through(of_frames, pixels, **off)[0].movedim(0, 2).numpy()
-
-        return resize
+        return of_frames(partial(through, self.processor.video_processor, **off))
 
     def pixels(self, frames):
         """Scaled frames, uint8 [..., H, W, 3] -> what the processor makes of their values, float32
@@ -212,6 +204,45 @@ def through(processor, frames, **off):
         return found["pixel_values_videos"].flatten(end_dim=-4)
     found = processor(images=list(frames), return_tensors="pt", **off)
     return found["pixel_values"].flatten(end_dim=-4)
+
+
+def of_frames(scale):
+    """A function of frames, uint8 [T, 3, H, W] -> uint8 [T, 3, h, w], as one of a NumPy array,
+    uint8 [H, W, 3] -> uint8 [h, w, 3]."""
+
+    def scaled(frame):
+        import torch
+
+        return scale(torch.from_numpy(frame).movedim(2, 0)[None])[0].movedim(0, 2).numpy()
+
+    return scaled
+
+
+def clip_scaling(processor, n_frames: int, cap: bool):
+    """How a processor of Qwen's scales each frame of a clip, uint8 [H, W, 3] -> uint8 [h, w, 3]: it
+    bounds the pixels of all together. None for another one. cap: its cap_pixels_per_frame."""
+    if not hasattr(processor, "cap_pixels_per_frame"):
+        return None
+    import torch
+
+    settings = {
+        "size": processor.size,
+        "factor": processor.patch_size * processor.merge_size,
+        "temporal_factor": processor.temporal_patch_size,
+        "cap_pixels_per_frame": cap,
+    }
+
+    @lru_cache
+    def size_of(height, width):
+        clip = torch.empty((1, max(n_frames, 2), 3, height, width), device="meta")
+        height, width = processor.resize(clip, resample=None, **settings).shape[-2:]
+        return type(processor.size)(height=height, width=width)
+
+    def scale(frames):  # to that size, by the method that the processor's own calls
+        plain = super(type(processor), processor).resize
+        return plain(frames, size_of(*frames.shape[-2:]), processor.resample)
+
+    return of_frames(scale)
 
 
 def unknown_words(tokenizer, prompt: str, tokens: list[int]) -> list[str]:

@@ -1,14 +1,14 @@
 """Models of sentence-transformers that take video, such as Qwen3-VL-Embedding."""
 
 from contextlib import nullcontext
-from functools import cached_property, lru_cache
+from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
 from hf_folders import CONFIG, modules_of, read_json
-from hf_models import SAFELY, FolderModel
+from hf_models import SAFELY, FolderModel, clip_scaling
 from trajeval.terminal import UserError
 
 NEEDED = 5, 4  # the first sentence-transformers that takes video
@@ -96,32 +96,9 @@ class SentenceModel(FolderModel):
 
     @cached_property
     def resize(self):
-        """How Qwen3-VL's processor scales a frame, uint8 [H, W, 3] -> uint8 [h, w, 3]; None for
-        another processor, which is given frames as they are."""
-        import torch
-
-        of_frames, n_frames = self.processor.video_processor, max(self.n_frames, 2)
-        if not hasattr(of_frames, "cap_pixels_per_frame"):
-            return None
-        of_clips = {
-            "size": of_frames.size,
-            "factor": of_frames.patch_size * of_frames.merge_size,
-            "temporal_factor": of_frames.temporal_patch_size,
-            "cap_pixels_per_frame": True,
-        }
-
-        @lru_cache
-        def size_of(height, width):  # it bounds the pixels of all frames together
-            clip = torch.empty((1, n_frames, 3, height, width), device="meta")
-            height, width = of_frames.resize(clip, resample=None, **of_clips).shape[-2:]
-            return type(of_frames.size)(height=height, width=width)
-
-        def resize(frame):
-            size, pixels = size_of(*frame.shape[:2]), torch.from_numpy(frame).movedim(2, 0)[None]
-            scale = super(type(of_frames), of_frames).resize  # to a given size
-            return scale(pixels, size, of_frames.resample)[0].movedim(0, 2).numpy()
-
-        return resize
+        """How the processor scales a frame, uint8 [H, W, 3] -> uint8 [h, w, 3]; None for one that
+        is not Qwen's, which is given frames as they are."""
+        return clip_scaling(self.processor.video_processor, self.n_frames, cap=True)
 
     @property
     def video_settings(self) -> dict[str, Any]:

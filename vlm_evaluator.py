@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from hf_folders import on_disk, wrong_name
-from hf_models import SAFELY, FolderModel
+from hf_models import SAFELY, FolderModel, clip_scaling
 from trajeval.evaluator import main
 from trajeval.model import Judge
 from trajeval.options import Option, choice
@@ -142,8 +142,21 @@ class VlmJudge(FolderModel, Judge):
         _ = self.answer  # a model that cannot be asked is not loaded
         return super().video_network
 
-    def resize(self, frame):  # later, by the model's processor, which looks at all frames together
-        return frame
+    @cached_property
+    def scaling(self):
+        """How the processor scales a frame, uint8 [H, W, 3] -> uint8 [h, w, 3], as far as that can
+        be done before the frames of a curve are held together; else None."""
+        from transformers.video_processing_utils import BaseVideoProcessor
+
+        of_videos = self.text_network.video_processor
+        if type(of_videos)._preprocess is BaseVideoProcessor._preprocess:
+            return super().resize
+        cap = bool(getattr(of_videos, "cap_pixels_per_frame", False))
+        return clip_scaling(of_videos, self.n_frames, cap)
+
+    @cached_property
+    def resize(self):
+        return self.scaling or (lambda frame: frame)
 
     def load_network(self):
         from transformers import AutoModelForImageTextToText
@@ -173,6 +186,7 @@ class VlmJudge(FolderModel, Judge):
             frames = frames.expand(2, -1, -1, -1)
         processor = copy.copy(self.text_network)
         processor.video_processor = Once(processor.video_processor)
+        scaled = {"do_resize": False, "do_center_crop": False} if self.scaling else {}
         network, video, texts = self.video_network, {}, []
         for prompt in prompts:
             text = text_of(self.question, prompt, processor, self.chat_template)
@@ -182,6 +196,7 @@ class VlmJudge(FolderModel, Judge):
                     videos=[frames.movedim(3, 1)],  # [T, 3, H, W]
                     video_metadata=[metadata],
                     do_sample_frames=False,
+                    **scaled,
                     add_special_tokens=not text.startswith(processor.tokenizer.bos_token or "\0"),
                     return_tensors="pt",
                 )

@@ -388,7 +388,7 @@ def test_the_scripts_are_all_in_the_page():
 def test_the_scripts_are_as_the_linter_wants_them():
     linter = shutil.which("oxlint", path=Path(sys.executable).parent)
     if linter is None:
-        pytest.skip("oxlint is not installed: pip install oxlint")
+        pytest.skip("no oxlint: uv run --group browser pytest")
     done = subprocess.run(
         [linter, "--deny-warnings", FOLDER], capture_output=True, text=True, cwd=ROOT
     )

@@ -24,9 +24,9 @@ PLAYS = "document.querySelector('#detail video').currentTime > {}"
 
 @pytest.fixture(scope="module")
 def browser():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
+    reason = "no playwright: uv run --group browser pytest"
+    api = pytest.importorskip("playwright.sync_api", reason=reason)
+    with api.sync_playwright() as playwright:
         found = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
         yield found
         found.close()

@@ -117,15 +117,17 @@ def test_a_run_of_a_judge(lists, reported, capsys):
 
 
 def test_a_new_prompt_is_scored_alone(lists, capsys):
-    assert run(Toy, "--curves", "prefix", "--curve-points", 3) == 0
+    options = ["--curves", "prefix", "--curve-points", 3, "--cache-dir", "kept"]
+    assert run(Toy, *options) == 0
     with open("p.txt", "a") as file:
         file.write("\nvery blue")
     Toy.scored.clear()
-    assert run(Toy, "--curves", "prefix", "--curve-points", 3) == 0
+    assert run(Toy, *options) == 0
     assert Toy.scored == [["very blue"]] * 9, "three points, of which the last is the whole"
-    assert "3 computed" in (err := capsys.readouterr().err) and "3 of them in part" in err
+    assert "3 computed" in (err := capsys.readouterr().err) and "3 of them partly" in err
     Toy.scored.clear()
-    assert run(Toy, "--curves", "prefix", "--curve-points", 3) == 0 and not Toy.scored
+    assert run(Toy, *options) == 0 and not Toy.scored
+    assert len(list(Path("kept/videos").rglob("*.npz"))) == 3 * 2, "videos and views"
 
 
 def test_curves_and_controls_of_a_judge(lists, reported):
@@ -325,7 +327,7 @@ def test_a_run_says_what_it_embeds_and_what_was_kept(lists, colour, capsys):
     assert run(colour, *views) == 0
     err = capsys.readouterr().err
     assert "3 videos, each with 4 points and controls: 3 computed (" in err
-    assert "videos/s), 3 of them in part: the rest was kept" in err
+    assert "videos/s), 3 of them partly from the cache" in err
     assert run(colour, *views) == 0
     assert "points and controls: 3 from the cache\n" in capsys.readouterr().err
     assert run(colour) == 0

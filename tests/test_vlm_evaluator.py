@@ -4,6 +4,7 @@ import json
 import shutil
 from functools import cache, partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import hub
 import numpy as np
@@ -40,7 +41,12 @@ def judge(question="true", chat_template=False, folder=None):
     return VlmJudge(str(folder), question, chat_template=chat_template, device="cpu")
 
 
+def scaled(model, frames):
+    return torch.from_numpy(np.stack([model.resize(frame) for frame in frames.numpy()]))
+
+
 def score(model, frames=FRAMES, times=None, prompts=TASKS):
+    frames = scaled(model, frames)
     with torch.inference_mode():
         return model.score(frames, UNKNOWN[: len(frames)] if times is None else times, prompts)
 
@@ -96,7 +102,7 @@ def test_rank_is_the_rerankers_logit(i):
 )
 def test_token_ids_are_the_references(question, chat_template, name, predicted):
     model = judge(question, chat_template)
-    video, texts = model.encode(FRAMES, UNKNOWN, TASKS)
+    video, texts = model.encode(scaled(model, FRAMES), UNKNOWN, TASKS)
     for i, text in enumerate(texts):
         ids = text["input_ids"][0].tolist() + model.answer * predicted
         assert ids == TOPREWARD[f"{name}_input_ids_{i}"].tolist()
@@ -109,7 +115,8 @@ def test_token_ids_are_the_references(question, chat_template, name, predicted):
 def test_the_rerankers_token_ids_are_the_references():
     times = np.arange(8) / 2
     frames = torch.from_numpy(EMBEDDING["video_0"])
-    _, [text] = judge("rank").encode(frames, times, RERANKED["prompts"][:1])
+    model = judge("rank")
+    _, [text] = model.encode(scaled(model, frames), times, RERANKED["prompts"][:1])
     assert text["input_ids"][0].tolist() == EMBEDDING["reranker_input_ids_0"].tolist()
 
 
@@ -155,7 +162,10 @@ def test_the_video_goes_through_the_network_once(question):
     if question == "rank":  # there the prompt comes before the video
         return
     layer = model.video_network.model.language_model.layers[0]
-    lengths = [text["input_ids"].shape[1] for text in model.encode(FRAMES, UNKNOWN, TASKS)[1]]
+    lengths = [
+        text["input_ids"].shape[1]
+        for text in model.encode(scaled(model, FRAMES), UNKNOWN, TASKS)[1]
+    ]
     assert read_by(layer, lambda: score(model)) < sum(lengths) / 2
     assert read_by(layer, lambda: score(model, prompts=TASKS[:1])) == lengths[0]
 
@@ -331,8 +341,31 @@ def test_other_models_share_the_video_too(family, question, request):
     assert np.ptp(together) > 0
     assert np.abs(together - score(model, FRAMES.flip(0), times)).max() > 0
     layer = model.video_network.model.language_model.layers[0]
-    lengths = [text["input_ids"].shape[1] for text in model.encode(FRAMES, times, TASKS)[1]]
+    lengths = [
+        text["input_ids"].shape[1] for text in model.encode(scaled(model, FRAMES), times, TASKS)[1]
+    ]
     assert read_by(layer, lambda: score(model)) < sum(lengths) / 2
+
+
+@pytest.mark.parametrize("family", ["qwen3vl", "qwen25", "onevision"])
+@pytest.mark.parametrize("size", [(20, 90), (240, 320), (1080, 1920)])
+@pytest.mark.parametrize("n_frames", [1, 5])
+def test_frames_are_scaled_one_by_one_as_the_processor_scales_the_clip(
+    family, size, n_frames, request
+):
+    folder = MODELS / family if family == "qwen3vl" else request.getfixturevalue(family)
+    model = VlmJudge(str(folder), device="cpu", n_frames=n_frames)
+    process = model.text_network.video_processor
+    if family != "onevision":
+        process.size.longest_edge = 400_000  # or all of these are small enough
+    noise = np.random.default_rng(0).integers(0, 256, (n_frames, *size, 3), np.uint8)
+    frames = torch.from_numpy(noise)
+    model.video_network = SimpleNamespace(device="cpu", dtype=torch.float32)
+    ours = model.encode(scaled(model, frames), UNKNOWN[:n_frames], TASKS[:1])[0]
+    clip = (frames.expand(2, -1, -1, -1) if n_frames == 1 else frames).movedim(3, 1)
+    theirs = process(videos=[clip], do_sample_frames=False, return_tensors="pt")
+    for name, values in theirs.items():
+        assert torch.equal(ours[name], values), name
 
 
 # --- models that cannot be asked
@@ -385,7 +418,7 @@ def test_an_answer_of_several_tokens(folder):
     together = score(model)
     assert (together > 0).all() and (together < 1).all()
     assert agree(together, one_by_one(model, prompts=TASKS))
-    video, texts = model.encode(FRAMES, UNKNOWN, TASKS[:1])
+    video, texts = model.encode(scaled(model, FRAMES), UNKNOWN, TASKS[:1])
     with torch.inference_mode():
         [logits] = next_logits(model.video_network, video, texts, len(model.answer))
     p = logits.softmax(1)[range(len(model.answer)), model.answer]

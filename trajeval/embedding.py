@@ -7,7 +7,6 @@ neither is.
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from importlib.metadata import version
-from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
@@ -58,28 +57,38 @@ class Embedded(NamedTuple):
 FACTS = {name: Embedded.__annotations__[name] for name in Embedded._fields[1:6]}
 WARNING = {"warning": str | None}
 POINTS = WARNING | {"ends": list[int], "end_times": list[float]}
+# The values: float32 [R, D], or [D] of a view without points; a Judge's float32 [P, R].
+EMBEDDING: dict = {"embedding": np.ndarray}
+SCORES: dict = {"prompts": list[str], "scores": np.ndarray}
 
 
 class Shelf:
     """The results of one video, those that the cache has and those that are added. key: everything
-    that they all depend on. prompts: those of a Judge, or only None."""
+    that they all depend on. prompts: those of a Judge, else None. missing: of each view that lacks
+    something the prompts that it lacks, or [None]."""
 
-    def __init__(self, cache: Cache, key: dict, views: Sequence[View], prompts: Sequence):
+    def __init__(
+        self, cache: Cache, key: dict, views: Sequence[View], prompts: Sequence[str] | None
+    ):
         self.cache, self.key, self.views, self.prompts = cache, key, views, prompts
-        self.entries: dict[tuple, dict] = {}
-        self.missing: dict[View, list] = {}
-        for view, prompt in product(views, prompts):
-            entry = None
-            if key["content"]:
-                fields = {value_of(prompt): np.ndarray} | facts_of(view)
-                entry = cache.get("videos", self.key_of(view, prompt), fields)
-            if entry is None:
-                self.missing.setdefault(view, []).append(prompt)
-            else:
-                self.entries[view, prompt] = entry
+        kept = {view: self.kept(view) for view in views}
+        self.entries = {view: entry for view, entry in kept.items() if entry}
+        lacking = {view: self.lacking(view) for view in views}
+        self.missing = {view: prompts for view, prompts in lacking.items() if prompts}
 
-    def key_of(self, view: View, prompt: str | None) -> dict:
-        return self.key | view.key | ({} if prompt is None else {"prompt": prompt})
+    def kept(self, view: View) -> dict | None:
+        """What the cache has of a view; a Judge's scores of all prompts are in one entry."""
+        if not self.key["content"]:
+            return None
+        fields = EMBEDDING if self.prompts is None else SCORES
+        return self.cache.get("videos", self.key | view.key, fields | facts_of(view))
+
+    def lacking(self, view: View) -> list:
+        entry = self.entries.get(view)
+        if self.prompts is None:
+            return [] if entry else [None]
+        known = set(entry["prompts"]) if entry else ()
+        return [prompt for prompt in self.prompts if prompt not in known]
 
     def add(self, fresh: Fresh, keep: bool) -> None:
         """Adds what was missing. keep: whether to put it into the cache."""
@@ -92,38 +101,40 @@ class Shelf:
                 **{"fps": footage.fps, "warning": shots.warning},
                 **{"ends": shots.ends.tolist(), "end_times": shots.end_times.tolist()},
             }
-            for i, prompt in enumerate(prompts):
-                entry = {name: known[name] for name in facts_of(view)}
-                if prompt is not None:
-                    entry["scores"] = np.ascontiguousarray(values[:, i])
-                else:
-                    entry["embedding"] = values if view.how else values[0]
-                self.entries[view, prompt] = entry
-                if keep:
-                    self.cache.put("videos", self.key_of(view, prompt), entry)
+            entry = {name: known[name] for name in facts_of(view)}
+            if self.prompts is None:
+                entry["embedding"] = values if view.how else values[0]
+            else:
+                entry |= with_scores(self.entries.get(view), prompts, values)
+            self.entries[view] = entry
+            if keep:
+                self.cache.put("videos", self.key | view.key, entry)
 
     def all(self, **others) -> Embedded:
         """All results together. others: the fields that they do not have."""
         values, facts, warnings = {}, {}, []
         for view in self.views:
-            entries = [self.entries[view, prompt] for prompt in self.prompts]
-            if None in self.prompts:
-                values[view] = np.atleast_2d(entries[0]["embedding"])
+            entry = self.entries[view]
+            if self.prompts is None:
+                values[view] = np.atleast_2d(entry["embedding"])
             else:
-                values[view] = np.stack([entry["scores"] for entry in entries], 1)
-            facts |= {name: entries[0][name] for name in facts_of(view)}
+                rows = dict(zip(entry["prompts"], entry["scores"]))
+                values[view] = np.stack([rows[prompt] for prompt in self.prompts], 1)
+            facts |= {name: entry[name] for name in facts_of(view)}
             warnings.append(facts["warning"])
         facts["warning"] = warnings[0]
         if warnings[0] is None and any(warnings):  # of frames that the whole is not made of
             facts["warning"] = f"its curves and controls: {next(filter(None, warnings))}"
-        prompts = () if None in self.prompts else self.prompts
-        return Embedded(values, **facts, prompts=prompts, **others)
+        return Embedded(values, **facts, prompts=self.prompts or (), **others)
 
 
-def value_of(prompt: str | None) -> str:
-    """The name of an entry's array: float32 [R, D], or [D] of a view without points; of a prompt
-    float32 [R]."""
-    return "embedding" if prompt is None else "scores"
+def with_scores(entry: dict | None, prompts: list[str], values: np.ndarray) -> dict:
+    """A Judge's prompts and scores of a view, those of an entry and new ones. values: float32
+    [R, P]."""
+    if entry is None:
+        return {"prompts": prompts, "scores": np.ascontiguousarray(values.T)}
+    scores = np.concatenate([entry["scores"], values.T])
+    return {"prompts": entry["prompts"] + prompts, "scores": scores}
 
 
 def facts_of(view: View) -> dict:
@@ -148,7 +159,7 @@ def embed_trajectories(
     hashes = [contents.of(source) for source in sources]
     of_model = video_key(model)
     keys = [of_model | source_key(*pair) for pair in zip(sources, hashes)]
-    asked = prompts or [[None]] * len(sources)
+    asked = prompts or [None] * len(sources)
     shelves = [Shelf(cache, key, views, own) for key, own in zip(keys, asked)]
     missing = [(source, shelf.missing) for source, shelf in zip(sources, shelves) if shelf.missing]
     if is_judge(model):
