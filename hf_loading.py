@@ -1,16 +1,19 @@
 """Loads models from Hugging Face folders: every weight of the file into the network, no other, as
 far as memory goes, and without the words that the libraries print meanwhile."""
 
+import copy
 import io
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
 
-from hf_folders import header_of, n_elements
+from hf_folders import CONFIG, entries, header_of, n_elements, weights_of
 from trajeval.terminal import UserError, printable, tell
 
 FLOATS = {"F16", "BF16", "F32", "F64"}  # in safetensors; loaded in the network's own type
+ALWAYS = 100_000_000  # numbers that there is memory for, so that what does not fit is told by name
 HEADS = ("lm_head.",)  # of the language model that an embedder was made from
 
 
@@ -24,6 +27,7 @@ def strict_loading(folder: Path) -> Iterator[None]:
     original = vars(PreTrainedModel)["from_pretrained"]
 
     def from_pretrained(cls, *arguments, **settings):
+        check_size(cls, settings["config"], folder)
         settings |= {"output_loading_info": True, "ignore_mismatched_sizes": True}  # told below
         network, found = original.__func__(cls, *arguments, **settings)
         check_keys(network, found, folder)
@@ -39,6 +43,24 @@ def strict_loading(folder: Path) -> Iterator[None]:
         raise UserError(f"{folder}: cannot be loaded{reason(error)}") from None
     finally:
         setattr(PreTrainedModel, "from_pretrained", original)  # noqa: B010
+
+
+def check_size(network_class, config, folder: Path) -> None:
+    """Raises UserError for a configuration of a network that is plainly larger than its weights,
+    before any of it takes memory. Weights that a network uses twice are in the files once."""
+    import torch
+
+    tensors = [tensor for path in weights_of(folder) for tensor in header_of(path).values()]
+    layers = [
+        value for key, value in entries(config.to_dict()) if re.search("layers|depth", str(key))
+    ]
+    if all(value <= len(tensors) for value in layers if type(value) is int):
+        with torch.device("meta"):  # without values
+            state = network_class(copy.deepcopy(config)).state_dict()
+        most = max(4 * sum(map(n_elements, tensors)), ALWAYS)
+        if sum(value.numel() for value in state.values()) <= most:
+            return
+    raise UserError(f"{folder / CONFIG}: describes a network that is larger than its weights")
 
 
 def check_keys(network, found: dict, folder: Path) -> None:
