@@ -8,7 +8,7 @@ from threading import Lock
 from typing import Any
 
 from hf_folders import CONFIG, modules_of, read_json
-from hf_models import SAFELY, FolderModel, clip_scaling
+from hf_models import SAFELY, FolderModel, check_prompts, clip_scaling
 from trajeval.terminal import UserError
 
 NEEDED = 5, 4  # the first sentence-transformers that takes video
@@ -125,6 +125,7 @@ class SentenceModel(FolderModel):
             return self.video_network.encode_document(clips, **settings, **self.encoding(clips))
 
     def embed_texts(self, prompts: list[str]):
+        check_prompts(prompts, self.processor.tokenizer)
         with self.turn:
             found = self.text_network.encode_query(prompts, **self.encoding(prompts[:32]))
         return found.float().cpu().numpy()
@@ -142,6 +143,7 @@ class SentenceModel(FolderModel):
         return self.text_network.max_seq_length
 
     def tokens(self, prompts: list[str], context: int | None = None) -> dict[str, Any]:
+        check_prompts(prompts, self.processor.tokenizer)
         network, settings = self.text_network, {"max_length": context or self.context}
         prompt = network.prompts.get("query")
         return network.preprocess(

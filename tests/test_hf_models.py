@@ -7,6 +7,7 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
+from conftest import refused
 from recipe import GOLDEN
 
 from trajeval.sources import Source
@@ -147,6 +148,22 @@ def test_what_is_cut_off_a_prompt_is_told(name, context):
 def test_words_that_a_vocabulary_lacks_are_told():
     (reading,) = load("videoprism").read_texts(["open the 抽屉 drawer"])
     assert reading.unseen == ["not in the model's vocabulary: 抽屉"]
+
+
+@pytest.mark.parametrize(
+    "name, token",
+    [
+        ("qwen3vl_embedding", "<|video_pad|>"),
+        ("qwen3vl_embedding", "<|im_start|>"),
+        ("xclip", "<|endoftext|>"),
+        ("videoprism", "</s>"),
+        ("pe_video", "[SEP]"),
+    ],
+)
+def test_a_prompt_with_a_token_of_the_models_own(name, token):
+    model, prompts = load(name), ["open it", f"open {token} it"]
+    for use in (model.read_texts, model.embed_texts or model.read_texts):
+        assert f"the model takes {token} for a sign of its own" in refused(use, prompts)
 
 
 # --- frames
