@@ -8,12 +8,14 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
+from threading import RLock
 
 from hf_folders import CONFIG, entries, header_of, n_elements, weights_of
 from trajeval.terminal import UserError, printable, tell
 
 FLOATS = {"F16", "BF16", "F32", "F64"}  # in safetensors; loaded in the network's own type
 ALWAYS = 100_000_000  # numbers that there is memory for, so that what does not fit is told by name
+ALONE = RLock()
 HEADS = ("lm_head.",)  # of the language model that an embedder was made from
 
 
@@ -24,8 +26,6 @@ def strict_loading(folder: Path) -> Iterator[None]:
     transformers has against the folder."""
     from transformers import PreTrainedModel
 
-    original = vars(PreTrainedModel)["from_pretrained"]
-
     def from_pretrained(cls, *arguments, **settings):
         check_size(cls, settings["config"], folder)
         settings |= {"output_loading_info": True, "ignore_mismatched_sizes": True}  # told below
@@ -33,16 +33,17 @@ def strict_loading(folder: Path) -> Iterator[None]:
         check_keys(network, found, folder)
         return network
 
-    setattr(PreTrainedModel, "from_pretrained", classmethod(from_pretrained))  # noqa: B010
-    try:
-        with quiet():
+    with quiet():
+        original = vars(PreTrainedModel)["from_pretrained"]
+        setattr(PreTrainedModel, "from_pretrained", classmethod(from_pretrained))  # noqa: B010
+        try:
             yield
-    except UserError:
-        raise
-    except Exception as error:  # whatever a folder can lead to
-        raise UserError(f"{folder}: cannot be loaded{reason(error)}") from None
-    finally:
-        setattr(PreTrainedModel, "from_pretrained", original)  # noqa: B010
+        except UserError:
+            raise
+        except Exception as error:  # whatever a folder can lead to
+            raise UserError(f"{folder}: cannot be loaded{reason(error)}") from None
+        finally:
+            setattr(PreTrainedModel, "from_pretrained", original)  # noqa: B010
 
 
 def check_size(network_class, config, folder: Path) -> None:
@@ -84,19 +85,21 @@ def check_keys(network, found: dict, folder: Path) -> None:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Without the progress, warnings and advice that transformers prints."""
+    """Without the progress, warnings and advice that transformers prints. One thread at a time, as
+    the settings are the whole process's."""
     from transformers.utils import logging
 
-    level, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        with redirect_stdout(io.StringIO()):
-            yield
-    finally:
-        logging.set_verbosity(level)
-        if bar:
-            logging.enable_progress_bar()
+    with ALONE:
+        level, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
+        logging.set_verbosity_error()
+        logging.disable_progress_bar()
+        try:
+            with redirect_stdout(io.StringIO()):
+                yield
+        finally:
+            logging.set_verbosity(level)
+            if bar:
+                logging.enable_progress_bar()
 
 
 def reason(error: Exception) -> str:
