@@ -158,6 +158,18 @@ def test_what_differs_is_refused_by_name(capsys):
     assert not Path("out/both.png").exists()
 
 
+def test_a_label_or_a_repeat_that_one_run_lacks_is_told_once(capsys):
+    first = leave("a", noise(0, 1))
+    without = leave("b", np.zeros((8, 1)), prompts=[("running", "run")])
+    assert compare(first, without) == 2
+    told = capsys.readouterr().err
+    assert "clips/4.mp4 is labelled jump in out/a, but not in out/b" in told
+    assert "... and 1 more" in told and "no label" not in told
+    twice = leave("c", np.zeros((9, 2)), [*GROUPS, GROUPS[-1]], [*PATHS, PATHS[-1]])
+    assert compare(first, twice) == 2
+    assert "clips/7.mp4 is listed more often in out/c than in out/a" in capsys.readouterr().err
+
+
 def test_everything_wrong_at_once():
     command = [sys.executable, ROOT / "compare_results.py", "nowhere", "."]
     done = subprocess.run(command, capture_output=True, text=True)

@@ -64,6 +64,8 @@ def probe(table: Table, embeddings: np.ndarray, cache: Cache = NO_CACHE) -> dict
     block = {"trajectories": len(rows), "behaviours": int(kept.sum())}
     if kept.sum() < 2:
         why = "no probe: it takes two behaviours of two recordings or more each"
+        if recordings.max() + 1 < len(recordings):
+            why += ", and parts of one file are one recording"
         nothing = dict.fromkeys(("kind", "accuracy", "prompts", "difference"))
         return block | nothing | {"meaning": why}
     right, unit = right[np.ix_(rows, kept)], unit_length(embeddings[rows])
