@@ -375,6 +375,7 @@ def test_a_comparison_has_a_page(demo, tmp_path):
     assert len(found.data["runs"]) == 2
     assert (tmp_path / found.data["rows"][0]["media"]["src"]).is_file()
     assert "how much higher than the first run's they are" in found.text
+    assert re.search(r"\d+ more metrics .* AUC of run ", found.text)  # folded away
 
 
 # --- style and scripts

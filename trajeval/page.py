@@ -14,7 +14,7 @@ import re
 from functools import cache
 from pathlib import Path
 
-from trajeval import controls
+from trajeval import controls, verdict
 from trajeval.cache import Cache
 from trajeval.media import media_of
 from trajeval.page_data import Run, data_of, used
@@ -50,6 +50,7 @@ def page(title: str, runs: list[Run], media: list[dict], comparison: list | None
         data=as_block(data_of(title, runs, media)),
         runs=texts,
         comparison=comparison,
+        main_metrics=verdict.TITLES,
         control_titles=controls.TITLES,
     )
     return html.encode("utf-8", "backslashreplace")
