@@ -294,6 +294,8 @@ def test_1000_by_100_scrolls_smoothly(folder, visit):
         }"""
     )
     assert shown == 9000 and drawn < 2_000_000
+    tab.select_option("#view", "confusion")
+    assert tab.evaluate("document.getElementById('heatmap').scrollTop") == 0
     assert times[30] < 50  # 17 ms on an idle machine: each frame of the screen
 
 
