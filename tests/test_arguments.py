@@ -13,7 +13,7 @@ pytestmark = pytest.mark.usefixtures("in_empty_folder")
 class Shape:
     """What the command line asks of a model's class."""
 
-    n_frames, even_frames = 32, True
+    n_frames, even_frames, frames_shown = 32, True, None
     options = (Option("--size", "height and width", "PIXELS", whole(64, 512, even=True), 224),)
 
     @classmethod

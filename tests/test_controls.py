@@ -53,11 +53,12 @@ def test_a_model_that_sees_the_scene_and_no_order():
         assert found[name]["auc_difference"]["low"] < 0 < found[name]["auc_difference"]["high"]
     assert found["swapped"]["voc_difference"]["high"] < 0
     assert found["meaning"].startswith(
-        "sees the scene (1.00 of AUC 1.00 without motion), "
-        "no order (shuffled 1.00, reversed 1.00), rises more with the right prompts (VOC 0.9"
+        "sees the scene (1.00 of AUC 1.00 without motion); knows no order (shuffled 1.00, "
+        "reversed 1.00); its curves rise more with the right prompts (VOC 0.9"
     )
+    value = f"(VOC {found['reversed']['voc']['value']:.2f})"
     assert found["meaning"].endswith(
-        f"rises when played backwards too (VOC {found['reversed']['voc']['value']:.2f})"
+        f"; its curves also rise when videos are played backwards {value}"
     )
 
 
@@ -77,7 +78,7 @@ def test_a_model_whose_curves_rise_whatever_the_prompt_says():
     table, curves = made()
     rising = curves._replace(values=curves.values + np.linspace(0, 40, K, dtype="f4")[:, None])
     found = judge(table, rising, unchanged(table, rising))
-    assert "rises whatever the prompt says (VOC " in found["meaning"]
+    assert "its curves rise whatever the prompt says (VOC " in found["meaning"]
 
 
 def test_few_takes_leave_it_open():
@@ -97,7 +98,7 @@ def test_one_take_each_and_equal_scores():
     json.dumps(found, allow_nan=False)
     assert found["still"]["auc"]["value"] == 0.5 and found["reversed"]["voc"]["value"] == 0
     assert found["meaning"] == (
-        "AUC 0.50 is not surely above chance, so it can lose nothing, "
+        "AUC 0.50 is not surely above chance, so there is nothing to lose; "
         "whether its curves rise cannot be told from 3 takes (VOC 0.00)"
     )
 
@@ -105,11 +106,15 @@ def test_one_take_each_and_equal_scores():
 @pytest.mark.parametrize(
     "shuffled, reversed_, words",
     [
-        ((-0.3, -0.1), (-0.05, 0.05), "needs frames in sequence, forwards or backwards ("),
-        ((-0.3, -0.1), (-0.2, 0.05), "needs frames in sequence, whether forwards cannot be told"),
+        ((-0.3, -0.1), (-0.05, 0.05), "needs the frames in sequence, in either direction ("),
+        (
+            (-0.3, -0.1),
+            (-0.2, 0.05),
+            "needs the frames in sequence; whether their direction matters cannot be told",
+        ),
         ((-0.05, 0.05), (-0.3, -0.1), "knows order ("),
         ((-0.3, -0.1), (-0.3, -0.1), "knows order ("),
-        ((-0.05, -0.01), (-0.09, 0.0), "no order (shuffled 0.80, reversed 0.80)"),
+        ((-0.05, -0.01), (-0.09, 0.0), "knows no order (shuffled 0.80, reversed 0.80)"),
         ((-0.05, 0.05), (-0.2, 0.05), "whether it knows order cannot be told from 7 takes ("),
     ],
 )
@@ -131,6 +136,22 @@ def test_without_curves():
     found = judge(table, None, controls)
     assert "swapped" not in found and found["reversed"]["voc"] is None
     assert "VOC" not in "\n".join(as_lines(found))
+
+
+def test_one_group_of_prompts_has_curves_all_the_same():
+    """One task, as rewards mostly have: nothing to tell apart, so no AUC, no prompts of others."""
+    table, curves = made(300, names=NAMES[:1])
+    controls = unchanged(table, curves) | {"reversed": lost(table, curves)}
+    found = judge(table, curves, controls)
+    json.dumps(found, allow_nan=False)
+    assert found.keys() == {"shuffled", "reversed", "meaning"}
+    assert found["reversed"]["auc"] is None and found["reversed"]["voc_difference"]["high"] < 0
+    assert found["shuffled"]["voc_difference"]["value"] == 0
+    assert found["meaning"] == "no AUC, which needs two groups to be told apart"
+    assert as_lines(found)[1].startswith("shuffled  -")
+    assert judge(table, None, controls) is None
+    found = judge(table, curves, unchanged(table, curves))
+    assert "its curves also rise when videos are played backwards (VOC " in found["meaning"]
 
 
 def test_the_terminals_table():
@@ -156,7 +177,7 @@ def test_several_labels_and_trajectories_without_one():
     assert "from 11 takes" in found["meaning"]
 
 
-@pytest.mark.parametrize("groups, names", [(None, NAMES), ("run", ["run"]), ("fly", NAMES)])
+@pytest.mark.parametrize("groups, names", [(None, NAMES), ("fly", ["run"]), ("fly", NAMES)])
 def test_what_cannot_be_judged_is_told_and_written(groups, names):
     table, curves = made(2, names=names)
     table = table._replace(rows=[entry_of(row.name, groups) for row in table.rows])

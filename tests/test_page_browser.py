@@ -24,9 +24,9 @@ PLAYS = "document.querySelector('#detail video').currentTime > {}"
 
 @pytest.fixture(scope="module")
 def browser():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
+    reason = "no playwright: uv run --group browser pytest"
+    api = pytest.importorskip("playwright.sync_api", reason=reason)
+    with api.sync_playwright() as playwright:
         found = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
         yield found
         found.close()
@@ -160,6 +160,26 @@ def test_the_cursor_of_the_curve_follows_the_clip_both_ways(folder, visit):
         tab,
         f"Math.abs(document.querySelector('.curve').dataset.cursor - {box['width'] * 0.8}) < 4",
     )
+
+
+def test_a_part_stops_at_its_end_and_starts_at_its_start_again(folder, visit):
+    run = made_up_run()
+    media = [{"kind": "video", "src": f"{CLIP}#t=1,1.5"} for _ in run.table.rows]
+    tab = visit(write_page(folder, "part", run, media=media))
+    clip = "document.querySelector('#detail video')"
+    until(tab, f"{clip}.readyState > 2")
+    tab.focus("#heatmap")
+    for _ in range(2):
+        assert not tab.evaluate(f"{clip}.seeking")
+        tab.keyboard.press("Space")
+        until(tab, f"!{clip}.paused && {clip}.currentTime < 1.4")
+        until(tab, f"{clip}.paused")
+        assert 1.4 < tab.evaluate(f"{clip}.currentTime") < 1.9
+
+
+def test_a_table_of_one_prompt_marks_no_highest(folder, visit):
+    tab = visit(write_page(folder, "one", made_up_run(1, 3, 1, grouped=False)))
+    assert tab.locator("#detail tr.best").count() == tab.locator("#detail tr.wrong").count() == 0
 
 
 def test_sorting_searching_and_views(folder, visit):

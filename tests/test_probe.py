@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 
 from trajeval import probe as module
 from trajeval.cache import Cache
-from trajeval.probe import as_lines, file_of, folds_of, meaning, probe
+from trajeval.probe import as_lines, folds_of, meaning, part_of, probe, recordings_of
 from trajeval.table import Entry, Table, entry_of
 
 NAMES = ("open", "close", "push")
@@ -66,6 +66,9 @@ def test_the_meaning_goes_as_far_as_the_intervals():
     assert said(good, (0.97, 0.91, 0.99), (-0.02, -0.05, 0.03)) == (
         "the words say what the eyes see"
     )
+    assert said((0.95, 0.94, 0.96), (0.95, 0.93, 0.97), (0, -0.02, 0.02)) == (
+        "the words say what the eyes see"
+    )
     assert "more than a probe learns from 50" in said((0.6, 0.4, 0.9), good, (-0.35, -0.5, -0.2))
     assert "cannot be told" in said((0.6, 0.4, 0.8), (0.5, 0.3, 0.7), (0.1, -0.1, 0.3))
 
@@ -81,13 +84,28 @@ def test_parts_of_a_file_stay_together():
 
     for n in (25, 10):
         table, embeddings = taken(n, 0, 0, of_file=of_file)
-        files = [file_of(row.name) for row in table.rows]
+        files = [part_of(row.name)[0] for row in table.rows]
         embeddings += looks[np.unique(files, return_inverse=True)[1]].astype(np.float32)
         found = probe(table, embeddings)
         assert found["kind"] == ("logistic regression" if n == 25 else "nearest centroid")
         assert found["accuracy"]["value"] < 0.7
         alone = table._replace(rows=[Entry(f"{i}", row.groups) for i, row in enumerate(table.rows)])
         assert probe(alone, embeddings)["accuracy"]["value"] > 0.95
+
+
+def test_episodes_in_one_file_of_a_lerobot_data_set_are_recordings(tmp_path):
+    file = tmp_path / "videos/cam/chunk-000/file-000.mp4"
+    names = [f"{file}#t={4 * i},{4 * i + 4}" for i in range(12)]
+    table, embeddings = taken(4, 3, 3, of_file=lambda label, take: names[4 * label + take])
+    assert len(set(recordings_of(table.rows))) == 1 and probe(table, embeddings)["kind"] is None
+    (tmp_path / "meta").mkdir()
+    (tmp_path / "meta/info.json").write_text("{}")
+    assert recordings_of(table.rows).tolist() == list(range(12))
+    assert probe(table, embeddings)["trajectories"] == 12
+    parts = ("#t=3.5,6", "#t=0,4", "#t=6,8", "", "#t=5,7")
+    rows = [Entry(f"{file}{part}") for part in parts]
+    assert recordings_of([*rows[:3], rows[4]]).tolist() == [0, 0, 0, 0]  # each overlaps another
+    assert recordings_of(rows[:3]).tolist() == [0, 0, 1] and set(recordings_of(rows)) == {0}
 
 
 def test_folds():
@@ -120,7 +138,8 @@ def test_what_has_no_probe():
     found = probe(table, embeddings)
     assert found["kind"] is None and found["behaviours"] == 0
     assert as_lines(found) == [
-        "words or eyes: no probe: it takes two behaviours of two recordings or more each"
+        "words or eyes: no probe: it takes two behaviours of two recordings or more each, and "
+        "parts of one file are one recording"
     ]
     json.dumps(found, allow_nan=False)
 
@@ -140,7 +159,8 @@ def test_equal_embeddings_are_wrong():
 
 
 def test_a_name_that_is_no_part():
-    assert file_of("a#t=x,y.mp4") == "a#t=x,y.mp4" and file_of("a.mp4#t=1,2") == "a.mp4"
+    assert part_of("a#t=x,y.mp4") == ("a#t=x,y.mp4", 0, np.inf)
+    assert part_of("a.mp4#t=1,2") == ("a.mp4", 1, 2) and part_of("a#t=,2") == ("a", 0, 2)
 
 
 def test_it_is_kept_and_scikit_learn_not_imported_again(tmp_path, monkeypatch):
@@ -157,7 +177,7 @@ def test_it_is_kept_and_scikit_learn_not_imported_again(tmp_path, monkeypatch):
     assert probe(*data, cache) == found
     assert not any(name.partition(".")[0] == "sklearn" for name in sys.modules)
     monkeypatch.undo()
-    others = probe(data[0], data[1][::-1], cache)
+    others = probe(data[0], taken(6, 0, 1)[1], cache)
     assert others["accuracy"] != found["accuracy"]
 
 

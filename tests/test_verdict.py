@@ -61,7 +61,6 @@ def test_the_table():
     assert any(line.startswith("jump") and line.endswith("crawl 1") for line in lines)
     run = next(line for line in lines if line.startswith("run"))
     assert run.split(maxsplit=1)[1] == "2 of 2         0.34 to 1.00    1.00  0.35 to 1.00"
-    assert lines[-1].startswith("S3D tells 1 of 3")
 
 
 def test_trajectories_without_a_label_are_counted():
@@ -185,7 +184,6 @@ def test_trajectories_that_all_have_several_labels():
     assert not any("accuracy  " in line or "macro F1  " in line for line in lines)
     run, *_ = (line.split() for line in lines if line.startswith("run"))
     assert run[:3] == ["run", "-", f"{found['behaviours'][0]['auc']['value']:4.2f}"]
-    assert lines[-1].startswith("S3D tells ")
     json.dumps(found, allow_nan=False)
 
 
@@ -194,14 +192,13 @@ def test_trajectories_that_all_have_every_label():
     assert found["sentence"] == (
         "S3D: every trajectory has every label, so there is nothing to tell apart."
     )
-    assert as_text(found).endswith(found["sentence"])
 
 
 def test_the_best_and_the_worst_phrasing_of_each_behaviour():
     lines = as_text(judged()).splitlines()
     at = lines.index("behaviour  AUC   best phrasing  AUC   worst phrasing")
     assert lines[at + 1] == "run        1.00  it runs        0.75  running"
-    assert lines[at + 2] == ""  # the others have one phrasing
+    assert len(lines) == at + 2  # the others have one phrasing
     long = judged(prompt_groups=["run", "run", "jump", "jump"], groups=["run"] * 2 + ["jump"] * 3)
     assert sum("phrasing" in line for line in as_text(long).splitlines()) == 1
     equal = judged(np.tile(SIMILARITIES[:, :1], 4))
@@ -239,6 +236,11 @@ def repeated(n_takes, n_groups, mistakes=()):
             repeated(25, 3, [(i, 2) for i in range(25)]),
             "2 of 3 behaviours apart (AUC above 0.9), all of them surely (interval above 0.9); "
             'worst: "g2", AUC 0.50.',
+        ),
+        (
+            repeated(40, 3, [(i, 2) for i in range(40)] + [(i, 0) for i in range(40, 44)]),
+            "2 of 3 behaviours apart (AUC above 0.9), 1 of them surely (interval above 0.9); "
+            '79 takes each would settle the unsure one; worst: "g2", AUC 0.50.',
         ),
         (
             repeated(40, 2, [(i, 1) for i in range(20)]),

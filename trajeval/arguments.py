@@ -106,7 +106,8 @@ def check_arguments(
     problems += check_combinations(args) + check_views(args) + check_judge(model_class, args)
     problems += check_option(args)
     if args.experiment_id is None:
-        problems.append("-e NAME is missing: the name of the results")
+        if not args.shard:
+            problems.append("-e NAME is missing: the name of the results")
     elif args.output_dir is not None:
         problems += check_destination(args.output_dir, args.experiment_id)
     return args, problems
@@ -135,14 +136,14 @@ def read_inputs(args: argparse.Namespace, notes: list[str]) -> tuple[Inputs, dic
     trajectories, wrong_trajectories = read_or_problems(
         args.trajectories_path, read_trajectories, notes, "-t FILE: trajectories"
     )
-    wrong = {
-        "problems": check_groups(args, prompts, trajectories),
+    wrong = {"problems": check_groups(args, prompts, trajectories)}
+    if args.max_per_group:
+        trajectories = first_of_groups(trajectories, args.max_per_group)
+    wrong |= {
         "problems with --export-progress": check_lists(args, prompts, trajectories),
         "problems in the prompt list": wrong_prompts,
         "problems in the trajectory list": wrong_trajectories,
     }
-    if args.max_per_group:
-        trajectories = first_of_groups(trajectories, args.max_per_group)
     return Inputs(args, prompts, trajectories), wrong
 
 
@@ -172,6 +173,9 @@ def check_combinations(args) -> list[str]:
     elif not args.no_cache:
         folder = default_folder()
         args.cache_dir = None if folder is None else str(folder)
+    if args.shard and args.cache_dir is None:
+        why = "--no-cache" if args.no_cache else "this user has no home folder for it"
+        problems.append(f"--shard: needs a cache, --cache-dir DIR ({why})")
     if args.alpha is None:
         args.alpha = 0.5
     elif args.similarity == "cosine":

@@ -9,14 +9,19 @@ import numpy as np
 
 from trajeval.behaviours import behaviour_aucs
 from trajeval.files import open_regular
-from trajeval.intervals import as_interval, correlation_of, difference_limits
+from trajeval.intervals import as_interval, correlation_of, difference_limits, shrunk
 from trajeval.metrics import Metric, all_metrics
 from trajeval.results import Results
-from trajeval.table import Table, group_scores, has_groups
+from trajeval.table import Table, group_scores, has_groups, number_groups
 from trajeval.terminal import UserError, first_few, printable
 from trajeval.verdict import labelled_rows
 
 BLOCKS = ("curves", "controls", "ratings", "success", "probe")  # of metrics.json, compared as well
+OF_GROUPS = {  # the blocks with numbers of groups -> their numbers of all groups
+    "curves": ("right", "best wrong", "difference"),
+    "ratings": ("kendall", "spearman", "ranking accuracy"),
+    "success": (),
+}
 ENDS = ("value", "low", "high")
 MARK = "*"  # of a difference whose interval excludes 0
 WIDTH = 48  # of a number's name on the terminal
@@ -57,11 +62,10 @@ def cells(numbers: list[Number | None]) -> list[float | None]:
 
 def change(first: Number, second: Number) -> dict[str, float]:
     """Second less first; as if they were independent where nothing is known of what they share,
-    which is careful: the same trajectories are mostly hard for both. Of few it is hardly known."""
+    which is careful: the same trajectories are mostly hard for both."""
     related = 0.0
     if first.parts is not None and second.parts is not None:
-        n = len(first.parts)
-        related = correlation_of(first.parts, second.parts) * max(n - 2, 0) / n
+        related = shrunk(correlation_of(first.parts, second.parts), len(first.parts))
     value = second.interval["value"] - first.interval["value"]
     return as_interval(value, difference_limits(first.interval, second.interval, related))
 
@@ -133,7 +137,8 @@ def intervals_in(content: Any, name: str) -> Iterator[tuple[str, dict]]:
 
 def with_parts(found: dict[str, Number], curves: dict | None, table: Table) -> dict[str, Number]:
     """The numbers of curves with the value-order correlation of each trajectory, in the order of
-    the rows; an undefined one counts as 0."""
+    the rows, less the mean of its behaviour: how behaviours differ is no error of a mean over them.
+    An undefined correlation counts as 0."""
     if not curves:
         return {}
     of_rows: dict[str, dict[str, dict]] = {}
@@ -144,14 +149,17 @@ def with_parts(found: dict[str, Number], curves: dict | None, table: Table) -> d
         for row in table.rows
         for _, entry in sorted(of_rows.get(row.name, {}).items(), key=lambda item: item[0])
     ]
+    places, numbers = number_groups([entry["behaviour"] for entry in entries])
     more = {}
     for which in ("right", "best_wrong"):
-        for place in (None, *dict.fromkeys(entry["behaviour"] for entry in entries)):
+        parts = np.array([entry[which] or 0 for entry in entries], np.float64)
+        for number in range(len(places)):
+            parts[numbers == number] -= parts[numbers == number].mean()
+        for number, place in enumerate([*places, None]):
             name = " ".join(filter(None, ("curves", place, which.replace("_", " "))))
-            chosen = [entry for entry in entries if place in (None, entry["behaviour"])]
-            parts = np.array([entry[which] or 0 for entry in chosen], np.float64)
             if name in found:
-                more[name] = found[name]._replace(parts=parts)
+                own = parts if place is None else parts[numbers == number]
+                more[name] = found[name]._replace(parts=own)
     return more
 
 
@@ -170,14 +178,20 @@ def as_text(table: list[list], names: list[str]) -> str:
             _, low, high = triples[i]
             shown[i] += MARK if low is not None and not low <= 0 <= high else " "
         row = "  ".join(f"{text:>{w}}" for text, w in zip(shown, widths))
-        lines[metric.startswith("AUC of ")].append(
+        lines[is_of_behaviour(metric)].append(
             f"{printable(metric, WIDTH - 2):{WIDTH}}{row}".rstrip()
         )
-    found = [title, *lines[False], *first_few(lines[True], "behaviours")]
+    found = [title, *lines[False], *first_few(lines[True], "numbers of behaviours")]
     if any(line.endswith(MARK) or f"{MARK} " in line for line in found[1:]):
         found.append(f"{MARK} the 95 % interval of the difference excludes 0")
     return "\n".join(found)
 
 
+def is_of_behaviour(metric: str) -> bool:
+    """Whether a number is of one behaviour, by its name in the table."""
+    block, _, rest = metric.partition(" ")
+    return metric.startswith("AUC of ") or (block in OF_GROUPS and rest not in OF_GROUPS[block])
+
+
 def cell(value: float | None, low: float | None, high: float | None) -> str:
-    return "-" if value is None else f"{value:.2f} ({low:.2f}, {high:.2f})"
+    return "-" if value is None else f"{value:z.2f} ({low:z.2f}, {high:z.2f})"

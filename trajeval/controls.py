@@ -24,38 +24,45 @@ TITLES = {
     "reversed": "reversed",
     "swapped": "prompts of other groups",
 }
-NOT_JUDGED = "controls not judged: they need trajectories of two groups that prompts have too"
+NOT_JUDGED = (
+    "controls not judged: they need trajectories of two groups that prompts have too; with "
+    "--curves one is enough"
+)
+NOTHING = dict.fromkeys(("auc", "auc_difference", "voc", "voc_difference"))
 SMALL_AUC, SMALL_VOC = 0.1, 0.2  # a fall that surely stays below is hardly one
 
 
 def judge(table: Table, curves: Curves | None, controls: dict[str, Control]) -> dict | None:
-    """The block `controls` of metrics.json, or None where no behaviour has an AUC.
+    """The block `controls` of metrics.json, or None where no behaviour has an AUC or, with curves,
+    no trajectory a label.
 
-    For each control its mean AUC over behaviours (`auc`), with curves the mean value-order
-    correlation for the right prompts (`voc`, None for still), and how much higher each is than
-    without the control, with paired intervals (`auc_difference`, `voc_difference`). swapped, with
-    curves: the plain curves for the prompts of wrong groups, the mean over these groups, against
-    those for the right ones. meaning: in words.
+    For each control its mean AUC over behaviours (`auc`, None where none has one), with curves the
+    mean value-order correlation for the right prompts (`voc`; a still picture has none), and how
+    much higher each is than without the control, with paired intervals (`auc_difference`,
+    `voc_difference`); a control of which nothing is known is left out. swapped, with curves: the
+    plain curves for the prompts of wrong groups, the mean over these groups, against those for the
+    right ones. meaning: in words.
     """
     if not (has_groups(table.rows) and has_groups(table.columns)):
         return None
     right = is_right(table.rows, groups_of(table.columns)[0])  # [N, G]
     rows = np.flatnonzero(right.any(1))
-    areas = mean_auc(group_scores(table)[rows], right[rows])
-    if not areas:
+    plain = mean_auc(group_scores(table)[rows], right[rows]).get("mean_auc")
+    order = order_of(table, curves) if curves and len(rows) else None
+    if not (plain or order):
         return None
-    plain = areas["mean_auc"]
-    order = order_of(table, curves) if curves else None
     found: dict = {}
     for name, control in controls.items():
-        areas = mean_auc(group_scores(control.table)[rows], right[rows])
-        found[name] = against_plain(plain, areas["mean_auc"])
+        if plain:
+            changed = mean_auc(group_scores(control.table)[rows], right[rows])["mean_auc"]
+            found[name] = against_plain(plain, changed)
         if order and control.curves:
-            found[name] |= against_right(order, order_of(control.table, control.curves).counted)
-    if order and not order.right.all(1).all():
+            vocs = order_of(control.table, control.curves).counted
+            found[name] = found.get(name, NOTHING) | against_right(order, vocs)
+    if order and not right[rows].all():
         found["swapped"] = against_right(order, under_other_prompts(order))
     rises = against_right(order, order.counted)["voc"] if order else None
-    area = as_interval(plain.value, plain.limits())
+    area = as_interval(plain.value, plain.limits()) if plain else None
     return found | {"meaning": meaning(found, area, rises, len(rows))}
 
 
@@ -63,12 +70,8 @@ def against_plain(plain: Metric, changed: Metric) -> dict:
     """The mean AUC of a control, and how much higher it is than without the control."""
     first, second = (as_interval(one.value, one.limits()) for one in (plain, changed))
     limits = difference_limits(first, second, correlation_of(plain.parts, changed.parts))
-    return {
-        "auc": second,
-        "auc_difference": as_interval(changed.value - plain.value, limits),
-        "voc": None,
-        "voc_difference": None,
-    }
+    difference = as_interval(changed.value - plain.value, limits)
+    return NOTHING | {"auc": second, "auc_difference": difference}
 
 
 def under_other_prompts(order: Order) -> np.ndarray:
@@ -104,21 +107,25 @@ def of_behaviours(order: Order, values: np.ndarray) -> Iterator[tuple[np.ndarray
 # --- in words
 
 
-def meaning(found: dict, plain: Interval, rises: Interval | None, n: int) -> str:
-    """What the controls say, in words; what their intervals leave open is said to be open. found:
-    the block so far; plain: the mean AUC without a control; rises: the mean value-order
-    correlation, None without curves; n: how many takes were judged."""
+def meaning(found: dict, plain: Interval | None, rises: Interval | None, n: int) -> str:
+    """What the controls say, in words, and what their intervals leave open. found: the block so
+    far; plain: the mean AUC without a control, None if no behaviour has one; rises: the mean
+    value-order correlation, None without curves; n: how many takes were judged."""
     said, unknown = [], f"cannot be told from {plural(n, 'take')}"
-    if plain["low"] > 0.5:
+    if plain is None:
+        said.append("no AUC, which needs two groups to be told apart")
+    elif plain["low"] > 0.5:
         said += of_scene(found, f"AUC {plain['value']:.2f}", unknown)
         said += of_order(found, unknown)
     else:
-        said.append(f"AUC {plain['value']:.2f} is not surely above chance, so it can lose nothing")
+        said.append(
+            f"AUC {plain['value']:.2f} is not surely above chance, so there is nothing to lose"
+        )
     if rises and rises["low"] > 0:
         said += of_rise(found, f"{rises['value']:.2f}", unknown)
     elif rises:
         said.append(f"whether its curves rise {unknown} (VOC {rises['value']:.2f})")
-    return ", ".join(said)
+    return "; ".join(said)
 
 
 def of_scene(found: dict, plain: str, unknown: str) -> Iterator[str]:
@@ -134,19 +141,22 @@ def of_scene(found: dict, plain: str, unknown: str) -> Iterator[str]:
 
 
 def of_order(found: dict, unknown: str) -> Iterator[str]:
-    """Direction is order too, and a model can need frames in sequence without knowing it: legs
-    swing in the same way forwards and backwards."""
+    """A model can need the frames in sequence without knowing their direction: legs swing in the
+    same way forwards and backwards."""
     if names := [name for name in ("shuffled", "reversed") if name in found]:
         values = ", ".join(f"{name} {found[name]['auc']['value']:.2f}" for name in names)
         match [fall(found[name]["auc_difference"], SMALL_AUC) for name in names]:
             case [*_, "surely"]:
                 yield f"knows order ({values})"
             case ["hardly"] | ["hardly", "hardly"]:
-                yield f"no order ({values})"
+                yield f"knows no order ({values})"
             case ["surely", "hardly"]:
-                yield f"needs frames in sequence, forwards or backwards ({values})"
+                yield f"needs the frames in sequence, in either direction ({values})"
             case ["surely", _]:
-                yield f"needs frames in sequence, whether forwards {unknown} ({values})"
+                yield (
+                    "needs the frames in sequence; whether their direction matters "
+                    f"{unknown} ({values})"
+                )
             case _:
                 yield f"whether it knows order {unknown} ({values})"
 
@@ -157,18 +167,20 @@ def of_rise(found: dict, plain: str, unknown: str) -> Iterator[str]:
         values = f"(VOC {plain}, {swapped['voc']['value']:.2f} with other prompts)"
         match fall(swapped["voc_difference"], SMALL_VOC):
             case "hardly":
-                yield f"rises whatever the prompt says {values}"
+                yield f"its curves rise whatever the prompt says {values}"
             case "surely":
-                yield f"rises more with the right prompts {values}"
+                yield f"its curves rise more with the right prompts {values}"
             case _:
-                yield f"whether it rises more with the right prompts {unknown} {values}"
+                yield f"whether its curves rise more with the right prompts {unknown} {values}"
     backwards = found.get("reversed", {})
     if backwards.get("voc") and fall(backwards["voc_difference"], SMALL_VOC) == "hardly":
-        yield f"rises when played backwards too (VOC {backwards['voc']['value']:.2f})"
+        value = f"(VOC {backwards['voc']['value']:.2f})"
+        yield f"its curves also rise when videos are played backwards {value}"
 
 
 def fall(difference: Interval, small: float) -> str:
-    """hardly: surely by less than `small`; surely: it falls, maybe by less; or open."""
+    """hardly: it surely falls by less than `small`, if at all; else surely: it surely falls; or
+    open."""
     if difference["low"] > -small:
         return "hardly"
     return "surely" if difference["high"] < 0 else "open"

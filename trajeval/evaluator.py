@@ -8,8 +8,16 @@ from contextlib import suppress
 from trajeval import messages, sets
 from trajeval.arguments import Inputs, check_arguments, check_inputs
 from trajeval.results import write_results
-from trajeval.stages import Clock, Embeddings, consequence, embed, evaluate, load
-from trajeval.terminal import answer, run_command, tell, tell_all
+from trajeval.stages import (
+    Clock,
+    Embeddings,
+    consequence,
+    embed,
+    embed_videos,
+    evaluate,
+    load,
+)
+from trajeval.terminal import UserError, answer, run_command, tell, tell_all
 
 
 def main(model_class, description: str, argv: list[str] | None = None) -> int:
@@ -25,8 +33,25 @@ def main(model_class, description: str, argv: list[str] | None = None) -> int:
 def start(model_class, description: str, argv: list[str] | None) -> int:
     args, problems = check_arguments(model_class, description, argv)
     if args.problem_sets is None:
-        return run(model_class, check_inputs(args, problems))
-    return sets.run(model_class, args, *sets.check_sets(args, problems))
+        inputs = check_inputs(args, problems)
+        return fill(model_class, args, [inputs]) if args.shard else run(model_class, inputs)
+    checked, has_wrong = sets.check_sets(args, problems)
+    if args.shard:
+        return fill(model_class, args, list(checked.values()), has_wrong)
+    return sets.run(model_class, args, checked, has_wrong)
+
+
+def fill(model_class, args, inputs: list[Inputs], has_wrong: bool = False) -> int:
+    """Embeds the videos of --shard into the cache; returns the exit status. has_wrong: whether
+    there are problem sets besides these that cannot be used. Raises UserError, with status 1, if
+    what was embedded is not kept."""
+    with consequence("what was embedded is kept"):
+        model, cache = load(model_class, args)
+        answers = embed_videos(inputs, model, cache, args)
+    cache.prune()
+    if cache.problem:
+        raise UserError(f"--shard: embeddings cannot be kept: {cache.problem}", status=1)
+    return int(has_wrong or any(isinstance(found, Exception) for own in answers for found in own))
 
 
 def run(model_class, inputs: Inputs) -> int:

@@ -1,7 +1,7 @@
 """Means of few bounded values, with 95 % intervals that do not collapse where all values agree.
 
 An interval is {"value", "low", "high"}. benchmarks/coverage.py simulates how often each holds;
-docs/metrics.md has the table.
+docs/metrics.md has the tables.
 """
 
 import math
@@ -9,7 +9,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from trajeval.intervals import Z, as_interval, correlation_of, difference_limits
+from trajeval.intervals import Z, as_interval, correlation_of, difference_limits, shrunk
 
 N_DRAWS = 4000
 LEVEL = 0.025  # of each end
@@ -28,7 +28,8 @@ def mean(values: np.ndarray, lowest: float, highest: float) -> Interval:
     low = np.quantile(weights @ np.r_[lowest, values], LEVEL)
     high = np.quantile(weights @ np.r_[values, highest], 1 - LEVEL)
     value = values.mean()
-    return as_interval(value, (min(low, value), max(high, value)))
+    # Weights add up to 1 but for rounding.
+    return as_interval(value, (max(min(low, value), lowest), min(max(high, value), highest)))
 
 
 @lru_cache(4)
@@ -46,19 +47,20 @@ def paired_difference(
     """How much higher the mean of values is than that of others, of the same trajectories, from
     the interval of each and the correlation of the pairs. Both [n]."""
     first, second = mean(others, lowest, highest), mean(values, lowest, highest)
-    # Of few pairs it is hardly known, and 0 is the safe side where pairs go together.
-    correlation = correlation_of(values, others) * max(len(values) - 2, 0) / len(values)
+    correlation = shrunk(correlation_of(values, others), len(values))
     limits = difference_limits(first, second, correlation)
     return as_interval(second["value"] - first["value"], limits)
 
 
 def average(found: list[Interval], values: list[np.ndarray], bound: float) -> Interval:
-    """The mean of the means of several behaviours. Its ends are as far off as the squares of
-    theirs add up to (Zou and Donner), and at least as far as the standard error says, pooled over
-    behaviours: where all of few values are at the end of the range, that end is no distance off.
+    """The mean of the means of several behaviours. The distances to their limits are added like
+    standard errors (Zou and Donner), and are at least Z standard errors, pooled over behaviours: a
+    mean at the end of the range has no distance to that end. Of one behaviour it is that one's.
 
     values: behind each mean, [n]. bound: the mean is between -bound and bound.
     """
+    if len(found) == 1:
+        return found[0]
     value = sum(one["value"] for one in found) / len(found)
     n, error = sum(map(len, values)), 0.0
     if n > len(values):

@@ -62,14 +62,14 @@ def of_videos(answers: list, views: list, seconds: float) -> str:
     if computed:
         parts.append(f"{computed} computed ({computed / max(seconds, 1e-3):.2f} videos/s)")
     if partly:
-        parts[-1] += f", {partly} of them in part: the rest was kept"
+        parts[-1] += f", {partly} of them partly from the cache"
     if failed:
         parts.append(f"{failed} failed")
     points = max(view.points for view in views)
     further = [f"{points} points"] if points > 1 else []
     further += ["controls"] if any(view.order for view in views) else []
     having = f", each with {' and '.join(further)}" if further else ""
-    return f"{plural(len(answers), 'video')}{having}: {', '.join(parts)}"
+    return f"{plural(len(answers), 'video')}{having}: {', '.join(parts) or 'nothing to do'}"
 
 
 def title(experiment_id: str, model, label: str) -> str:

@@ -1,12 +1,11 @@
 """What an option of the command line is, and the options that all evaluators share."""
 
-import math
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from trajeval.inputs import BASELINE
+from trajeval.values import choice, device, number, path, shard, whole
 
 BASELINE_SIMILARITIES = ("projection", "goal-baseline")
 MAX_FALSE_POSITIVES = 0.05
@@ -43,55 +42,6 @@ class Option:
         return self.shown or ("" if self.default is None else str(self.default))
 
 
-# --- what the values of options may be
-
-
-def whole(low: int, high: int, even: bool = False) -> Callable[[str], int]:
-    kind = "an even number" if even else "a whole number"
-
-    def parse(text: str) -> int:
-        number = int(text) if re.fullmatch(r"-?\d{1,9}", text, re.ASCII) else None
-        if number is None or not low <= number <= high or (even and number % 2):
-            raise ValueError(f"takes {kind} from {low} to {high}")
-        return number
-
-    return parse
-
-
-def number(allowed: Callable[[float], bool], what: str) -> Callable[[str], float]:
-    def parse(text: str) -> float:
-        try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
-        if not (math.isfinite(value) and allowed(value)):
-            raise ValueError(f"takes a number {what}")
-        return value
-
-    return parse
-
-
-def choice(*names: str) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        if text not in names:
-            raise ValueError(f"takes {', '.join(names)}")
-        return text
-
-    return parse
-
-
-def path(text: str) -> str:
-    if not text.strip() or "\0" in text:
-        raise ValueError("takes a path")
-    return text
-
-
-def device(text: str) -> str:
-    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d|:[1-9]\d)?", text, re.ASCII):
-        raise ValueError("takes auto, cpu, cuda, cuda:N or mps")
-    return text
-
-
 # --- the options that all evaluators share
 
 OUTPUT_DIR = Option("-o, --output-dir", "folder for the results", "DIR", path, "evaluation_results")
@@ -125,8 +75,8 @@ FPS = Option(
 VIEW_OPTIONS = (
     Option(
         "--curves",
-        "also the similarities along the time of each trajectory. prefix: of the clip from its "
-        "beginning to each point; window: of the last --window seconds before it",
+        "also similarities along each trajectory. prefix: of the clip from its beginning to each "
+        "point in time; window: of the last --window seconds before it",
         "HOW",
         choice("prefix", "window"),
         shown="off",
@@ -142,8 +92,8 @@ VIEW_OPTIONS = (
     ),
     Option(
         "--controls",
-        "also embed each trajectory still (its middle frame repeated), with its frames shuffled, "
-        "and reversed: what a model loses by that is what it looks at",
+        "also embed each trajectory as a still (its middle frame repeated), with its frames "
+        "shuffled, and reversed: shows what the model looks at",
     ),
     Option(
         "--export-progress",
@@ -193,6 +143,14 @@ MODEL_OPTIONS = (
     ),
     Option("--no-cache", "compute everything and keep nothing"),
     Option(
+        "--shard",
+        "embed every N-th trajectory, from the I-th on, into the cache, and write nothing else: "
+        "for N processes or machines that share --cache-dir; a run without --shard then finds all",
+        "I/N",
+        shard,
+        shown="all, and the results",
+    ),
+    Option(
         *("--max-per-group", "use the first N of each trajectory group", "N"),
         whole(1, 10**9),
         shown="all",
@@ -236,13 +194,13 @@ MODEL_OPTIONS = (
     ),
     Option(
         "--success-above",
-        "ratings above X are successes, others failures; without it, of two ratings the higher one",
+        "ratings above X are successes, others failures; without it, the higher of two ratings is",
         "X",
         number(lambda _: True, "such as 0.5"),
     ),
     Option(
         "--max-false-positives",
-        "rate of failures that the threshold of a success may let through, 0 to below 1",
+        "share of failures that the threshold of a success may let through, 0 to below 1",
         "RATE",
         number(lambda rate: 0 <= rate < 1, "from 0, below 1"),
         MAX_FALSE_POSITIVES,

@@ -5,14 +5,22 @@ is right more often than the prompts are, the model sees what the prompts fail t
 """
 
 import hashlib
+import math
 import warnings
 from collections import Counter
 
 import numpy as np
 
 from trajeval.cache import NO_CACHE, Cache
-from trajeval.intervals import as_interval, correlation_of, difference_limits, share_limits
+from trajeval.intervals import (
+    as_interval,
+    correlation_of,
+    difference_limits,
+    share_limits,
+    shrunk,
+)
 from trajeval.metrics import has_one, ranks_of_right
+from trajeval.progress import root_of
 from trajeval.sources import split_part
 from trajeval.table import (
     Entry,
@@ -21,21 +29,24 @@ from trajeval.table import (
     groups_of,
     has_groups,
     is_right,
-    number_groups,
 )
 
 FOLDS = 5  # and the recordings that a behaviour needs for logistic regression
 STRENGTH = 100.0  # C, the inverse of the regularization, of embeddings of root mean square length 1
 LARGEST = 250_000_000  # trajectories x dimensions x behaviours: seconds of logistic regression
 FINE = 0.9  # an accuracy with which there is little to gain
+# How many independent takes a cross-validated accuracy counts for, of those it has (by simulation):
+# takes learn from each other, so that their mistakes go together
+INDEPENDENT = 0.6
+MEETING = 1e-3  # seconds that parts which meet may overlap, by rounding
 
 
 def probe(table: Table, embeddings: np.ndarray, cache: Cache = NO_CACHE) -> dict | None:
     """The block `probe` of metrics.json, or None without two labels.
 
     embeddings: [N, D], of the table's rows. cache: keeps what logistic regression found. Only
-    trajectories of one label count, of behaviours with two recordings or more (parts of one file
-    are one recording); the prompts have to choose among the same behaviours. `accuracy` of the
+    trajectories of one label count, of behaviours with two recordings or more (see
+    `recordings_of`); the prompts have to choose among the same behaviours. `accuracy` of the
     probe and of the `prompts`, and their `difference`, with intervals; where too little is left
     these and `kind` are None, and `meaning` says so.
     """
@@ -53,6 +64,8 @@ def probe(table: Table, embeddings: np.ndarray, cache: Cache = NO_CACHE) -> dict
     block = {"trajectories": len(rows), "behaviours": int(kept.sum())}
     if kept.sum() < 2:
         why = "no probe: it takes two behaviours of two recordings or more each"
+        if recordings.max() + 1 < len(recordings):
+            why += ", and parts of one file are one recording"
         nothing = dict.fromkeys(("kind", "accuracy", "prompts", "difference"))
         return block | nothing | {"meaning": why}
     right, unit = right[np.ix_(rows, kept)], unit_length(embeddings[rows])
@@ -68,15 +81,29 @@ def probe(table: Table, embeddings: np.ndarray, cache: Cache = NO_CACHE) -> dict
 
 
 def recordings_of(rows: list[Entry]) -> np.ndarray:
-    """The number of the file that each trajectory is, or is a part of. int64 [N]"""
-    return number_groups([file_of(row.name) for row in rows])[1]
+    """The number of the recording that each trajectory is from. int64 [N]
+
+    A file is one recording, and so are its parts: takes that follow each other look alike. Only a
+    LeRobot data set keeps episodes that were recorded one by one in one file: there, parts that do
+    not overlap are recordings of their own.
+    """
+    parts = [part_of(row.name) for row in rows]
+    numbers, number, file, reached = np.zeros(len(rows), np.int64), -1, None, 0.0
+    for i in sorted(range(len(rows)), key=parts.__getitem__):
+        last, (file, start, end) = file, parts[i]
+        if file != last or (start > reached - MEETING and root_of(file)):
+            number, reached = number + 1, end
+        numbers[i], reached = number, max(reached, end)
+    return numbers
 
 
-def file_of(name: str) -> str:
+def part_of(name: str) -> tuple[str, float, float]:
+    """The file, and where the part begins and ends in it."""
     try:
-        return split_part(name)[0]
+        file, start, end = split_part(name)
     except ValueError:  # a file that has such a name
-        return name
+        file, start, end = name, None, None
+    return file, start or 0.0, math.inf if end is None else end
 
 
 def unit_length(embeddings: np.ndarray) -> np.ndarray:
@@ -162,9 +189,11 @@ def comparison(by_probe: np.ndarray, by_prompts: np.ndarray) -> dict:
     """Two bool [N]: which trajectories are right."""
     n = len(by_probe)
     accuracy, prompts = (
-        as_interval(right.mean(), share_limits(right.mean(), n)) for right in (by_probe, by_prompts)
+        as_interval(right.mean(), share_limits(right.mean(), independent * n))
+        for right, independent in ((by_probe, INDEPENDENT), (by_prompts, 1))
     )
-    limits = difference_limits(prompts, accuracy, correlation_of(by_prompts, by_probe))
+    correlation = shrunk(correlation_of(by_prompts, by_probe), n)
+    limits = difference_limits(prompts, accuracy, correlation)
     difference = as_interval(accuracy["value"] - prompts["value"], limits)
     return {
         "accuracy": accuracy,
@@ -175,20 +204,20 @@ def comparison(by_probe: np.ndarray, by_prompts: np.ndarray) -> dict:
 
 
 def meaning(accuracy: dict, prompts: dict, difference: dict, n: int) -> str:
-    """In words, as far as the intervals carry them. What the words lose is the difference, what the
-    eyes lose is what the probe lacks of 1."""
+    """In words, as far as the intervals allow. The words lose the difference, the eyes what the
+    probe lacks of 1."""
     text = f"the prompts get {prompts['value']:.2f}, the embeddings "
     could = f"{text}could give {accuracy['value']:.2f}"
     if difference["high"] < 0:
         return f"{could}: the words tell more than a probe learns from {n} trajectories"
     if difference["low"] > 1 - accuracy["low"]:
         return f"{could}: the words are wrong, not the eyes"
+    if prompts["low"] > FINE:
+        return f"{could}: the words say what the eyes see"
     if difference["high"] < 1 - accuracy["high"]:
         return f"{text}give no more than {accuracy['value']:.2f}: the eyes are wrong, not the words"
     if difference["low"] > 0:
         return f"{could}: better words would help"
-    if prompts["low"] > FINE:
-        return f"{could}: the words say what the eyes see"
     return f"{could}: which of the two falls short cannot be told from {n} trajectories"
 
 

@@ -25,7 +25,7 @@ from trajeval.table import (
     in_order_of_rows,
     is_right,
 )
-from trajeval.terminal import first_few
+from trajeval.terminal import first_few, printable
 from trajeval.verdict import judge, summary
 
 
@@ -75,6 +75,8 @@ def report(
     for block in blocks.values():
         files |= block.files
         lines += ["", *block.lines] if block.lines else []
+    if verdict:
+        lines += ["", printable(verdict["sentence"], 400)]
     metrics = (verdict or {}) | {name: one.found for name, one in blocks.items() if one.found}
     if metrics:
         files["metrics.json"] = as_json(metrics)

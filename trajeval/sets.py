@@ -58,7 +58,7 @@ def check_sets(args: Namespace, problems: list[str]) -> tuple[dict[str, Inputs],
             set_args = arguments_of(args, name, pair)
             sets[name], wrong = read_inputs(set_args, notes)
             of_sets[name] = [problem for found in wrong.values() for problem in found]
-            of_sets[name] += [] if problems else check_place(set_args, name, clashing)
+            of_sets[name] += [] if problems or args.shard else check_place(set_args, name, clashing)
     wrong_sets = {name: found for name, found in of_sets.items() if found}
     good = {name: inputs for name, inputs in sets.items() if not of_sets[name]}
     found = unread + [problem for found in wrong_sets.values() for problem in found]

@@ -99,7 +99,7 @@ def embed_prompts(sets: list[Inputs], model, cache: Cache, verbose: bool) -> lis
 
 
 def embed_videos(sets: list[Inputs], model, cache: Cache, args) -> list[list]:
-    """For each set what `Embeddings.videos` has."""
+    """For each set what `Embeddings.videos` has, but only of the videos in --shard."""
     from trajeval.embedding import embed_trajectories
 
     real_path = real_paths()
@@ -110,6 +110,8 @@ def embed_videos(sets: list[Inputs], model, cache: Cache, args) -> list[list]:
     videos = {
         part: one for inputs, own in zip(sets, parts) for part, one in zip(own, inputs.trajectories)
     }
+    own, of_all = args.shard or (1, 1)
+    videos = dict(list(videos.items())[own - 1 :: of_all])
     sources = [one.source._replace(fps=args.fps) for one in videos.values()]
     views, prompts = views_for(model, args), prompts_of_parts(model, sets, parts)
     start, answers = time.monotonic(), {}
@@ -132,8 +134,9 @@ def embed_videos(sets: list[Inputs], model, cache: Cache, args) -> list[list]:
                 tell_warning(f"warning: {printable(trajectory.name)}: {found.warning}")
             if args.verbose and not isinstance(found, Exception):
                 tell(messages.of_video(trajectory.name, found))
-    tell(messages.of_videos(list(answers.values()), views, time.monotonic() - start))
-    return [[answers[part] for part in own] for own in parts]
+    shard = f"shard {own} of {of_all}: " if args.shard else ""
+    tell(shard + messages.of_videos(list(answers.values()), views, time.monotonic() - start))
+    return [[answers[part] for part in own if part in answers] for own in parts]
 
 
 def views_for(model, args) -> list:

@@ -1,17 +1,20 @@
 """Success detection: how well a threshold on the similarity tells successes from failures.
 
-A trajectory is detected if its score is above the threshold. With n failures and a limit f, the
-threshold is the smallest number that at most floor(f n) of them are above: the one of rank
-floor(f n) + 1 among their scores, from the highest. Successes have no part in it, so all of them
-are held out; each failure is held out in turn, with the threshold of the others (leave one out).
+A trajectory is detected if its score is above the threshold. The threshold is the k-th highest
+score of a failure. A new failure is equally likely to fall anywhere among n failures, so it is
+detected with a chance of k / (n + 1) on average: k is the largest number for which this is at most
+the limit, and at least 1 (split conformal prediction: Vovk, Gammerman and Shafer, 2005). Successes
+have no part in it, so all of them are held out; each failure is held out in turn, with the k-th
+highest of the others (leave one out).
 """
 
 import math
 
 import numpy as np
 
+from trajeval.behaviours import behaviour_aucs
 from trajeval.intervals import as_interval, share_limits
-from trajeval.ratings import WIDTH, Pairs, Rated, between, interval
+from trajeval.ratings import WIDTH, Rated, between
 from trajeval.terminal import first_few, plural, printable
 
 
@@ -53,13 +56,14 @@ def detection(scores: np.ndarray, is_success: np.ndarray, limit: float) -> dict:
     }
     if not len(right) or not len(wrong):
         return block | {"why": "no failures" if len(right) else "no successes"}
-    threshold = threshold_of(wrong, limit)
+    rank, area = rank_of(len(wrong), limit), behaviour_aucs(scores[:, None], is_success[:, None])[0]
+    threshold = wrong[rank - 1]
     n_found = int((right > threshold).sum())
     block |= {
         # As many independent trials as there are pairs without a trajectory in common.
         "auprc": of_trials(average_precision(scores, is_success), min(len(right), len(wrong))),
         "chance": len(right) / len(scores),
-        "auc": interval([Pairs(scores, is_success.astype(float)).ranking_accuracy()]),
+        "auc": as_interval(area.value, area.limits()),
         "threshold": float(threshold),
         "found": [n_found, len(right)],
         "found_rate": of_trials(n_found / len(right), len(right)),
@@ -67,9 +71,9 @@ def detection(scores: np.ndarray, is_success: np.ndarray, limit: float) -> dict:
     whys = ["one success"] if len(right) == 1 else []
     if len(wrong) == 1:
         return block | {"why": "; ".join([*whys, "one failure, so none can be held out"])}
-    n_false, needed = false_positives(wrong, limit), failures_needed(limit)
+    n_false, needed = false_positives(wrong, rank), failures_needed(limit)
     if len(wrong) < needed:
-        whys.append(f"a rate of {limit:g} takes {plural(needed, 'failure')} or more")
+        whys.append(f"a rate of {limit:g} needs {plural(needed, 'failure')} or more")
     return block | {
         "false": [n_false, len(wrong)],
         "false_rate": of_trials(n_false / len(wrong), len(wrong)),
@@ -81,27 +85,21 @@ def of_trials(share: float, n: int) -> dict[str, float]:
     return as_interval(share, share_limits(share, n))
 
 
-def allowed(n: int, limit: float) -> int:
-    """How many of n failures may be above the threshold."""
-    return math.floor(limit * n + 1e-9)
+def rank_of(n: int, limit: float) -> int:
+    """Which of the scores of n failures, from the highest, is the threshold. 1 to n"""
+    return max(math.floor(limit * (n + 1) + 1e-9), 1)
 
 
-def threshold_of(wrong: np.ndarray, limit: float) -> float:
-    """wrong: the scores of failures, highest first."""
-    return wrong[allowed(len(wrong), limit)]
-
-
-def false_positives(wrong: np.ndarray, limit: float) -> int:
+def false_positives(wrong: np.ndarray, rank: int) -> int:
     """How many failures are above the threshold of the others. wrong: highest first, two or more"""
-    k = allowed(len(wrong) - 1, limit)
-    # Without one of the first k + 1, the threshold is the next one; the others are not above it.
-    return int((wrong[: k + 1] > wrong[k + 1]).sum())
+    rank = min(rank, len(wrong) - 1)
+    # Without one of the first `rank`, the threshold is the next one; the others are not above it.
+    return int((wrong[:rank] > wrong[rank]).sum())
 
 
 def failures_needed(limit: float) -> int:
-    """With fewer failures than this, no threshold can be expected to keep the rate: a new failure
-    is as likely as any of the n others to score highest, so it does with a chance of 1 / (n + 1).
-    """
+    """With fewer failures than this, even the highest one as the threshold does not keep the rate
+    on average: a new failure is above it with a chance of 1 / (n + 1)."""
     return math.ceil(1 / limit - 1e-9) - 1 if limit else 0
 
 
@@ -118,8 +116,9 @@ def average_precision(scores: np.ndarray, right: np.ndarray) -> float:
 def sentence(groups: list[dict]) -> str:
     judged = [group for group in groups if group["threshold"] is not None]
     if not judged:
-        whys = " and ".join(dict.fromkeys(group["why"] for group in groups))
-        return f"success: nothing to tell apart: {whys}"
+        whys = {group["why"] for group in groups}
+        why = whys.pop() if len(whys) == 1 else "no group has both successes and failures"
+        return f"success: nothing to tell apart: {why}"
     n_found, n_right = (sum(group["found"][i] for group in judged) for i in (0, 1))
     held_out = [group["false"] or (0, 0) for group in judged]
     n_false, n_wrong = (sum(of[i] for of in held_out) for i in (0, 1))

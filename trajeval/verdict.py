@@ -105,7 +105,8 @@ def not_judged(table: Table) -> list[dict]:
 
 
 def summary(table: Table, verdict: dict | None) -> list[str]:
-    """The lines for the terminal: the verdict, or why there is none although there are groups."""
+    """The lines for the terminal: the verdict without its sentence, or why there is none although
+    there are groups."""
     if verdict:
         return as_text(verdict).splitlines()
     lines = list(describe_not_judged(not_judged(table)))
@@ -162,15 +163,18 @@ def what_would_settle(judged: list[dict]) -> str:
     unsure = [b for b in judged if b["auc"]["low"] <= APART <= b["auc"]["high"]]
     if not unsure:
         return ""
-    which = "all" if len(unsure) == len(judged) else "the others"
+    if len(unsure) == len(judged):
+        which = "all"
+    elif all(b["auc"]["low"] > APART for b in judged if b not in unsure):
+        which = "the others"
+    else:
+        which = "the unsure one" if len(unsure) == 1 else f"the {len(unsure)} unsure ones"
     takes = [behaviour["takes"] for behaviour in unsure if behaviour["takes"]]
     if not takes:
         return f"; more than {MOST_TAKES} takes each would be needed to settle {which}"
     if len(takes) < len(unsure):
-        which = (
-            f"{len(takes)} of {len(unsure)} others" if which == "the others" else f"{len(takes)}"
-        )
-        return f"; {max(takes)} takes each would settle {which}, more than {MOST_TAKES} the rest"
+        few = f"{len(takes)} of {which}" if which != "all" else f"{len(takes)}"
+        return f"; {max(takes)} takes each would settle {few}, more than {MOST_TAKES} the rest"
     return f"; {max(takes)} takes each would settle {which}"
 
 
@@ -195,7 +199,7 @@ def goodness(behaviour: dict) -> tuple[float, float]:
 
 
 def as_text(verdict: dict) -> str:
-    """The most important parts of metrics.json, for the terminal."""
+    """The most important parts of metrics.json but the sentence, for the terminal."""
     lines = [f"{'':34}value   95 % interval   chance  majority baseline"]
     for name, title in TITLES.items():
         if not (metric := verdict["metrics"].get(name)):
@@ -216,7 +220,7 @@ def as_text(verdict: dict) -> str:
         ]
     if missing := describe_not_judged(verdict["not_judged"]):
         lines += ["", *missing]
-    return "\n".join([*lines, "", printable(verdict["sentence"], 400)])
+    return "\n".join(lines)
 
 
 def behaviour_lines(found: list[dict]) -> list[str]:
