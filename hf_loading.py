@@ -14,7 +14,8 @@ from hf_folders import CONFIG, entries, header_of, n_elements, weights_of
 from trajeval.terminal import UserError, printable, tell
 
 FLOATS = {"F16", "BF16", "F32", "F64"}  # in safetensors; loaded in the network's own type
-ALWAYS = 100_000_000  # numbers that there is memory for, so that what does not fit is told by name
+# What there is time and memory for, so that weights that do not fit are told by name.
+MOST_LAYERS, MOST_NUMBERS = 1000, 100_000_000
 ALONE = RLock()
 HEADS = ("lm_head.",)  # of the language model that an embedder was made from
 
@@ -55,10 +56,11 @@ def check_size(network_class, config, folder: Path) -> None:
     layers = [
         value for key, value in entries(config.to_dict()) if re.search("layers|depth", str(key))
     ]
-    if all(value <= len(tensors) for value in layers if type(value) is int):
+    most = max(len(tensors), MOST_LAYERS)
+    if all(value <= most for value in layers if type(value) is int):
         with torch.device("meta"):  # without values
             state = network_class(copy.deepcopy(config)).state_dict()
-        most = max(4 * sum(map(n_elements, tensors)), ALWAYS)
+        most = max(4 * sum(map(n_elements, tensors)), MOST_NUMBERS)
         if sum(value.numel() for value in state.values()) <= most:
             return
     raise UserError(f"{folder / CONFIG}: describes a network that is larger than its weights")
