@@ -252,7 +252,9 @@ def read_parquet(data: DataSet, columns: list[str], problems: list[str]) -> Iter
             with open_regular(file) as opened:
                 table = ParquetFile(opened)
                 missing = [name for name in columns if name not in table.schema_arrow.names]
-                rows = table.read(columns=[name for name in columns if name not in missing])
+                found = [name for name in columns if name not in missing]
+                # Arrow's threads may abort the process while it ends.
+                rows = table.read(found, use_threads=False)
                 values = [] if missing else [rows[name].to_pylist() for name in columns]
         except Exception as error:  # a damaged file can raise anything
             wrong = "damaged, or not a Parquet file: download it again"
