@@ -220,6 +220,8 @@ def places_of(model, args) -> list[Place]:
         name, has = node["NodeID"], node["Resources"]
         host = None if name == here else node["NodeManagerHostname"]
         cores, gpus = int(has.get("CPU", 0)), int(has.get("GPU", 0))
+        if not cores:  # a machine that only manages others
+            continue
         if kind == "cpu":
             batches, threads = split_cores(cores)
             places += [Place(name, host, kind, threads, 1)] * batches
