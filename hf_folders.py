@@ -117,7 +117,11 @@ def weights_of(folder: Path) -> list[Path]:
     main = [folder / WEIGHTS]
     if (folder / INDEX).is_file() and not main[0].is_file():
         shards = read_json(folder / INDEX).get("weight_map")
-        if not isinstance(shards, dict) or not all(map(is_file_name, shards.values())):
+        if (
+            not isinstance(shards, dict)
+            or not shards
+            or not all(map(is_file_name, shards.values()))
+        ):
             raise UserError(f"{folder / INDEX}: weight_map: must name the file of each weight")
         main = [folder / name for name in sorted(set(shards.values()))]
     others = (folder / path / WEIGHTS for path in module_paths(folder) if path)

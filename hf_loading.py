@@ -1,16 +1,22 @@
 """Loads models from Hugging Face folders: every weight of the file into the network, no other, as
 far as memory goes, and without the words that the libraries print meanwhile."""
 
+import copy
 import io
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
+from threading import RLock
 
-from hf_folders import header_of, n_elements
+from hf_folders import CONFIG, entries, header_of, n_elements, weights_of
 from trajeval.terminal import UserError, printable, tell
 
 FLOATS = {"F16", "BF16", "F32", "F64"}  # in safetensors; loaded in the network's own type
+# What there is time and memory for, so that weights that do not fit are told by name.
+MOST_LAYERS, MOST_NUMBERS = 1000, 100_000_000
+ALONE = RLock()
 HEADS = ("lm_head.",)  # of the language model that an embedder was made from
 
 
@@ -21,24 +27,43 @@ def strict_loading(folder: Path) -> Iterator[None]:
     transformers has against the folder."""
     from transformers import PreTrainedModel
 
-    original = vars(PreTrainedModel)["from_pretrained"]
-
     def from_pretrained(cls, *arguments, **settings):
+        check_size(cls, settings["config"], folder)
         settings |= {"output_loading_info": True, "ignore_mismatched_sizes": True}  # told below
         network, found = original.__func__(cls, *arguments, **settings)
         check_keys(network, found, folder)
         return network
 
-    setattr(PreTrainedModel, "from_pretrained", classmethod(from_pretrained))  # noqa: B010
-    try:
-        with quiet():
+    with quiet():
+        original = vars(PreTrainedModel)["from_pretrained"]
+        setattr(PreTrainedModel, "from_pretrained", classmethod(from_pretrained))  # noqa: B010
+        try:
             yield
-    except UserError:
-        raise
-    except Exception as error:  # whatever a folder can lead to
-        raise UserError(f"{folder}: cannot be loaded{reason(error)}") from None
-    finally:
-        setattr(PreTrainedModel, "from_pretrained", original)  # noqa: B010
+        except UserError:
+            raise
+        except Exception as error:  # whatever a folder can lead to
+            raise UserError(f"{folder}: cannot be loaded{reason(error)}") from None
+        finally:
+            setattr(PreTrainedModel, "from_pretrained", original)  # noqa: B010
+
+
+def check_size(network_class, config, folder: Path) -> None:
+    """Raises UserError for a configuration of a network that is plainly larger than its weights,
+    before any of it takes memory. Weights that a network uses twice are in the files once."""
+    import torch
+
+    tensors = [tensor for path in weights_of(folder) for tensor in header_of(path).values()]
+    layers = [
+        value for key, value in entries(config.to_dict()) if re.search("layers|depth", str(key))
+    ]
+    most = max(len(tensors), MOST_LAYERS)
+    if all(value <= most for value in layers if type(value) is int):
+        with torch.device("meta"):  # without values
+            state = network_class(copy.deepcopy(config)).state_dict()
+        most = max(4 * sum(map(n_elements, tensors)), MOST_NUMBERS)
+        if sum(value.numel() for value in state.values()) <= most:
+            return
+    raise UserError(f"{folder / CONFIG}: describes a network that is larger than its weights")
 
 
 def check_keys(network, found: dict, folder: Path) -> None:
@@ -62,19 +87,21 @@ def check_keys(network, found: dict, folder: Path) -> None:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Without the progress, warnings and advice that transformers prints."""
+    """Without the progress, warnings and advice that transformers prints. One thread at a time, as
+    the settings are the whole process's."""
     from transformers.utils import logging
 
-    level, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        with redirect_stdout(io.StringIO()):
-            yield
-    finally:
-        logging.set_verbosity(level)
-        if bar:
-            logging.enable_progress_bar()
+    with ALONE:
+        level, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
+        logging.set_verbosity_error()
+        logging.disable_progress_bar()
+        try:
+            with redirect_stdout(io.StringIO()):
+                yield
+        finally:
+            logging.set_verbosity(level)
+            if bar:
+                logging.enable_progress_bar()
 
 
 def reason(error: Exception) -> str:

@@ -2,6 +2,7 @@
 
 import os
 from functools import cached_property, lru_cache, partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from hf_loading import check_memory, strict_loading
 from trajeval import readings
 from trajeval.files import stamps
 from trajeval.model import Model
-from trajeval.terminal import UserError
+from trajeval.terminal import UserError, printable
 from trajeval.weights import check_finite, sha256
 
 # How a folder's processor prepares frames: what run.json and users are told.
@@ -179,7 +180,8 @@ class FolderModel(Model):
 
     def tokens(self, prompts: list[str], context: int | None = None) -> dict[str, Any]:
         """What the network gets of prompts: input_ids and attention_mask, int64 [P, tokens], on
-        its device."""
+        its device. Raises UserError for a prompt with a token of the model's own."""
+        check_prompts(prompts, self.processor.tokenizer)
         settings = {"padding": True, "truncation": True, "return_tensors": "pt"}
         found = self.processor.tokenizer(prompts, max_length=context or self.context, **settings)
         kept = ("input_ids", "attention_mask")
@@ -243,6 +245,16 @@ def clip_scaling(processor, n_frames: int, cap: bool):
         return plain(frames, size_of(*frames.shape[-2:]), processor.resample)
 
     return of_frames(scale)
+
+
+def check_prompts(prompts: list[str], tokenizer) -> None:
+    """Raises UserError for a prompt that a model would not read as text alone."""
+    for prompt, token in product(prompts, tokenizer.all_special_tokens):
+        if token in prompt:
+            raise UserError(
+                f'the prompt "{printable(prompt)}": the model takes {token} for a sign of its own, '
+                "not for text: leave it out"
+            )
 
 
 def unknown_words(tokenizer, prompt: str, tokens: list[int]) -> list[str]:

@@ -8,13 +8,14 @@ from threading import Lock
 from typing import Any
 
 from hf_folders import CONFIG, modules_of, read_json
-from hf_models import SAFELY, FolderModel, clip_scaling
+from hf_models import SAFELY, FolderModel, check_prompts, clip_scaling
 from trajeval.terminal import UserError
 
 NEEDED = 5, 4  # the first sentence-transformers that takes video
 SETTINGS, KIND = "sentence_bert_config.json", "config_sentence_transformers.json"
 SHRINKING = ("qwen3_vl",)  # model types whose authors say that embeddings may be cut (MRL)
 NO_VIDEO = "this model of sentence-transformers takes no video"
+TOO_LONG = "its frames are more than the {} tokens that this model reads: use a lower --n-frames"
 NO_TIMES = "this model reads when each frame is shown: give the frames per second (--fps)"
 
 
@@ -122,9 +123,15 @@ class SentenceModel(FolderModel):
         # The weights are in the precision, so the sums that autocast would lower can stay as exact
         # as the authors have them.
         with self.turn, torch.autocast(torch.device(self.device).type, enabled=False):
-            return self.video_network.encode_document(clips, **settings, **self.encoding(clips))
+            try:
+                return self.video_network.encode_document(clips, **settings, **self.encoding(clips))
+            except ValueError as error:
+                if "truncation" in str(error):
+                    raise ValueError(TOO_LONG.format(self.context)) from None
+                raise
 
     def embed_texts(self, prompts: list[str]):
+        check_prompts(prompts, self.processor.tokenizer)
         with self.turn:
             found = self.text_network.encode_query(prompts, **self.encoding(prompts[:32]))
         return found.float().cpu().numpy()
@@ -142,6 +149,7 @@ class SentenceModel(FolderModel):
         return self.text_network.max_seq_length
 
     def tokens(self, prompts: list[str], context: int | None = None) -> dict[str, Any]:
+        check_prompts(prompts, self.processor.tokenizer)
         network, settings = self.text_network, {"max_length": context or self.context}
         prompt = network.prompts.get("query")
         return network.preprocess(

@@ -24,13 +24,13 @@ from typing import Any
 import numpy as np
 
 from hf_folders import on_disk, wrong_name
-from hf_models import SAFELY, FolderModel, clip_scaling
+from hf_models import SAFELY, FolderModel, check_prompts, clip_scaling
 from trajeval.evaluator import main
 from trajeval.model import Judge
 from trajeval.options import Option, choice
 from trajeval.readings import Reading
 from trajeval.terminal import UserError, printable
-from vlm_questions import LABELS, answer_tokens, check_prompt, score_of, text_of
+from vlm_questions import LABELS, answer_tokens, score_of, text_of
 
 MODEL, RERANKER = "Qwen/Qwen3-VL-2B-Instruct", "Qwen/Qwen3-VL-Reranker-2B"
 FPS = 2.0  # what a video without times is taken for, and any video by TOPReward
@@ -213,8 +213,7 @@ class VlmJudge(FolderModel, Judge):
         return video | floats, texts
 
     def read_texts(self, prompts: list[str]) -> list[Reading]:
-        for prompt in prompts:
-            check_prompt(prompt, self.text_network)
+        check_prompts(prompts, self.text_network.tokenizer)
         with self._one_at_a_time:
             tokens = self.text_network.tokenizer(prompts, add_special_tokens=False)["input_ids"]
         return [Reading(one, []) for one in tokens]

@@ -7,7 +7,8 @@ QwenLM/Qwen3-VL-Embedding asks Qwen3-VL-Reranker. docs/references.md has the pap
 
 from typing import TYPE_CHECKING, Any
 
-from trajeval.terminal import UserError, printable
+from hf_models import check_prompts
+from trajeval.terminal import UserError
 
 if TYPE_CHECKING:
     import torch
@@ -32,7 +33,7 @@ def text_of(question: str, prompt: str, processor: Any, chat_template: bool) -> 
     """The question about a prompt, with a placeholder for the video; "true" and "yes" end with the
     answer whose probability is the score. chat_template: "true" is asked as a whole message, not
     within one that is left open. Raises UserError for a prompt with a token of the model's own."""
-    check_prompt(prompt, processor)
+    check_prompts([prompt], processor.tokenizer)
     if question == "rank":
         return RANKED.format(prompt)
     if question == "yes":
@@ -41,16 +42,6 @@ def text_of(question: str, prompt: str, processor: Any, chat_template: bool) -> 
         return message(processor, STATEMENT + prompt + DECIDE, "True")
     opened, end = message(processor, STATEMENT), processor.tokenizer.eos_token
     return (opened.split(end)[0] if end else opened) + prompt + DECIDE + " True"
-
-
-def check_prompt(prompt: str, processor: Any) -> None:
-    """Raises UserError for a prompt that the model would not read as text alone."""
-    for token in processor.tokenizer.all_special_tokens:
-        if token in prompt:
-            raise UserError(
-                f'the prompt "{printable(prompt)}": the model takes {token} for a sign of its own, '
-                "not for text: leave it out"
-            )
 
 
 def message(processor: Any, text: str, answer: str | None = None) -> str:

@@ -1,11 +1,7 @@
-"""How often do the 95 % intervals of value-order correlations hold? Simulated; docs/metrics.md has
-the table.
+"""How often do the intervals of value-order correlations hold?
 
-    uv run benchmarks/coverage_of_means.py
-
-Curves of 15 points are made of several kinds, of which the hard ones are those where a few takes
-all agree and a rare one does not. Coverage is the share of simulated runs whose interval holds the
-true mean: of a behaviour, of the difference of two paired ones, of the mean over 12 behaviours.
+Curves of 15 points are made of several kinds. The hard ones are those where a few takes all agree
+and a rare one does not.
 """
 
 import sys
@@ -78,7 +74,7 @@ def coverage_of_mean(kind, n: int, n_runs: int, rng) -> float:
 
 
 def coverage_of_difference(kind, n: int, n_runs: int, rng) -> float:
-    """Of the kind less half of itself and half drift, so that pairs go together."""
+    """Of the kind and one that is the same in half of the takes, else drift."""
 
     def pairs(n):
         values = kind(rng, n)
@@ -102,29 +98,18 @@ def share_that_holds(found: list[means.Interval], true: float) -> float:
     return float(np.mean([one["low"] - 1e-9 <= true <= one["high"] + 1e-9 for one in found]))
 
 
-WHAT = {
-    "a behaviour": (coverage_of_mean, 2000),
-    "a paired difference": (coverage_of_difference, 1000),
-    f"the mean over {N_BEHAVIOURS} behaviours": (coverage_of_average, 300),
-}
-
-
-def table(share: float = 1) -> list[tuple[str, str, list[float]]]:
-    """What, of which curves, and its coverage at each number of takes. share: of all runs."""
+def table(share: float = 1) -> dict[str, dict[int, list[float]]]:
+    """As coverage.SECTIONS has it, of each kind of curves."""
     rng = np.random.default_rng(0)
-    return [
-        (what, name, [measure(kind, n, int(n_runs * share), rng) for n in TAKES])
-        for what, (measure, n_runs) in WHAT.items()
-        for name, kind in KINDS.items()
-    ]
-
-
-def main() -> None:
-    print(f"| interval of | curves | {' | '.join(f'{n} takes' for n in TAKES)} |")
-    print(f"| --- | --- |{' ---: |' * len(TAKES)}")
-    for what, name, found in table():
-        print(f"| {what} | {name} | {' | '.join(f'{100 * one:.1f} %' for one in found)} |")
-
-
-if __name__ == "__main__":
-    main()
+    what = {
+        "value-order correlation of a behaviour": (coverage_of_mean, 2000),
+        "value-order correlation: paired difference": (coverage_of_difference, 1000),
+        f"value-order correlation: mean over {N_BEHAVIOURS} behaviours": (coverage_of_average, 300),
+    }
+    return {
+        title: {
+            n: [measure(kind, n, int(n_runs * share), rng) for kind in KINDS.values()]
+            for n in TAKES
+        }
+        for title, (measure, n_runs) in what.items()
+    }

@@ -158,6 +158,18 @@ def test_what_differs_is_refused_by_name(capsys):
     assert not Path("out/both.png").exists()
 
 
+def test_a_label_or_a_repeat_that_one_run_lacks_is_told_once(capsys):
+    first = leave("a", noise(0, 1))
+    without = leave("b", np.zeros((8, 1)), prompts=[("running", "run")])
+    assert compare(first, without) == 2
+    told = capsys.readouterr().err
+    assert "clips/4.mp4 is labelled jump in out/a, but not in out/b" in told
+    assert "... and 1 more" in told and "no label" not in told
+    twice = leave("c", np.zeros((9, 2)), [*GROUPS, GROUPS[-1]], [*PATHS, PATHS[-1]])
+    assert compare(first, twice) == 2
+    assert "clips/7.mp4 is listed more often in out/c than in out/a" in capsys.readouterr().err
+
+
 def test_everything_wrong_at_once():
     command = [sys.executable, ROOT / "compare_results.py", "nowhere", "."]
     done = subprocess.run(command, capture_output=True, text=True)
@@ -428,12 +440,34 @@ def test_how_behaviours_differ_is_no_correlation_of_curves():
     assert correlation_of(first, second) == pytest.approx(0)
 
 
+def test_numbers_of_many_behaviours_are_counted(capsys):
+    groups = [{"name": f"g{i}", "kendall": interval(0.5)} for i in range(12)]
+    verdict = {"ratings": {"groups": groups, "mean": {"kendall": interval(0.5)}}}
+    folders = [leave("a", noise(0, 1)), leave("b", noise(1, 1))]
+    for folder in folders:
+        Path(folder, "metrics.json").write_bytes(as_json(verdict))
+    assert compare(*folders) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert "... and 4 more numbers of behaviours" in lines  # 2 AUCs and 12, less 10
+    assert sum(line.startswith("ratings kendall") for line in lines) == 1
+    assert len([name for name in read_table()[1] if name.startswith("ratings g")]) == 12
+
+
 @pytest.mark.parametrize("content", [b"[", b"[]", b'{"curves": {"trajectories": 3}}', b"\xff"])
 def test_damaged_metrics(content, capsys):
     first, second = leave("a", noise(0, 1)), leave("b", noise(1, 1))
     Path("out/b/metrics.json").write_bytes(content)
     assert compare(first, second) == 2
     assert "out/b/metrics.json: damaged, run the evaluator again" in capsys.readouterr().err
+
+
+def test_a_deleted_file_is_left_out_and_said(capsys):
+    first, second = leave("a", noise(0, 1)), leave_with("b", noise(1, 1), [0.5] * 8, 0.5)
+    Path("out/b/metrics.json").unlink()
+    assert compare(first, second) == 0
+    assert "out/b/metrics.json: deleted since the run: what it held is" in capsys.readouterr().err
+    assert "curves right" not in read_table()[1]
+    assert compare_results.main([second]) == 0 and Path("out/b/report.html").is_file()
 
 
 def test_the_picture_has_the_difference():

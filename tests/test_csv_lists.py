@@ -126,10 +126,10 @@ def test_nothing_but_commas_and_quotes_has_a_meaning(videos):
         ("path,end\na.mp4,0\n", "t.csv:2: column end: 0 is not after the start, 0"),
         (
             "path,rating\na.mp4,good\n",
-            't.csv:2: column rating: "good" is no number nor failure, su',
+            't.csv:2: column rating: "good" is not a number, nor failure, su',
         ),
-        ("path,rating\na.mp4,inf\n", 't.csv:2: column rating: "inf" is no number nor failure'),
-        ("path,rating\na.mp4,Success\n", 't.csv:2: column rating: "Success" is no number nor'),
+        ("path,rating\na.mp4,inf\n", 't.csv:2: column rating: "inf" is not a number, nor failure'),
+        ("path,rating\na.mp4,Success\n", 't.csv:2: column rating: "Success" is not a number, nor'),
         ('path,x\na.mp4,1\nv,"2\n3\n', 't.csv:3: a quote (") is opened and never closed'),
         ('path,x\na.mp4,"1"2\n', "t.csv:2: text after a closing quote: write a quote inside"),
         ("path,x\na.mp4," + "y" * 200_000, "t.csv:2: a cell has more than 131072 characters"),

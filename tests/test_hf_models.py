@@ -2,13 +2,18 @@
 random ones."""
 
 import json
+import sys
+import time
 from functools import cache
+from threading import Event, Thread
 
 import numpy as np
 import pytest
 import torch
+from conftest import refused
 from recipe import GOLDEN
 
+from hf_loading import quiet
 from trajeval.sources import Source
 from transformers_evaluator import TransformersModel
 
@@ -149,6 +154,22 @@ def test_words_that_a_vocabulary_lacks_are_told():
     assert reading.unseen == ["not in the model's vocabulary: 抽屉"]
 
 
+@pytest.mark.parametrize(
+    "name, token",
+    [
+        ("qwen3vl_embedding", "<|video_pad|>"),
+        ("qwen3vl_embedding", "<|im_start|>"),
+        ("xclip", "<|endoftext|>"),
+        ("videoprism", "</s>"),
+        ("pe_video", "[SEP]"),
+    ],
+)
+def test_a_prompt_with_a_token_of_the_models_own(name, token):
+    model, prompts = load(name), ["open it", f"open {token} it"]
+    for use in (model.read_texts, model.embed_texts or model.read_texts):
+        assert f"the model takes {token} for a sign of its own" in refused(use, prompts)
+
+
 # --- frames
 
 SIZES = [(100, 130), (20, 20), (300, 50), (480, 640)]
@@ -197,6 +218,33 @@ def test_unknown_times_are_an_error_where_the_model_reads_them():
     model, frames = load("qwen3vl_embedding"), figures("embedding")["video_0"][None]
     with pytest.raises(ValueError, match=r"give the frames per second \(--fps\)"):
         embed_clips(model, frames, np.full((1, 8), np.nan))
+
+
+def test_more_frames_than_the_model_reads():
+    model, frames = load("qwen3vl_embedding"), np.zeros((1, 600, 64, 64, 3), np.uint8)
+    with pytest.raises(ValueError, match=r"than the \d+ tokens .* use a lower --n-frames"):
+        embed_clips(model, frames, np.arange(600.0)[None])
+
+
+def test_what_is_printed_meanwhile_is_dropped_in_one_thread_at_a_time(capsys):
+    inside, outside, left = Event(), sys.stdout, []
+
+    def wait_inside():
+        with quiet():
+            inside.set()
+            time.sleep(0.2)
+            print("dropped")
+            left.append(True)
+
+    thread = Thread(target=wait_inside)
+    thread.start()
+    inside.wait()
+    with quiet():
+        assert left, "the other has restored what it found"
+    thread.join()
+    assert sys.stdout is outside
+    print("told")
+    assert capsys.readouterr().out == "told\n"
 
 
 def test_another_number_of_frames():

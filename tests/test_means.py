@@ -1,10 +1,8 @@
 """Intervals of means of few bounded values."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -14,6 +12,7 @@ VALUES = st.lists(st.floats(-1, 1), min_size=1, max_size=12)
 
 
 @given(VALUES)
+@example([1.0, 1.0])
 def test_an_interval_holds_its_value_and_never_collapses(values):
     found = means.mean(np.array(values), -1, 1)
     assert -1 <= found["low"] <= found["value"] <= found["high"] <= 1
@@ -56,13 +55,3 @@ def test_the_average_of_many_behaviours_is_surer():
     assert many["low"] - many["value"] == pytest.approx((one["low"] - one["value"]) / 12**0.5)
     single = means.average([one], values[:1], 1)
     assert single["low"] == pytest.approx(one["low"]) and single["high"] <= 1
-
-
-@pytest.mark.slow
-def test_the_intervals_hold(monkeypatch):
-    """In fewer simulated runs than docs/metrics.md has."""
-    monkeypatch.syspath_prepend(Path(__file__).parent.parent / "benchmarks")
-    import coverage_of_means
-
-    for what, name, found in coverage_of_means.table(share=0.2):
-        assert min(found) >= 0.93, (what, name, found)

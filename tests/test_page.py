@@ -23,6 +23,7 @@ from trajeval.cache import NO_CACHE, Cache
 from trajeval.media import address, media_of, strip_length
 from trajeval.page import FOLDER, SCRIPTS, bundle, page
 from trajeval.page_data import baseline_of, confused_pairs, curves_data
+from trajeval.page_text import reasons, run_text
 from trajeval.small_clips import MAX_BYTES
 
 CLIP = "../clips/a.mp4"
@@ -134,6 +135,38 @@ def test_nothing_of_the_machine_is_in_the_page():
     assert b"/home/somebody" not in content and str(ROOT).encode() not in content
 
 
+def test_absolute_paths_are_shown_from_the_folder_of_the_results():
+    run = made_up_run()
+    row, entry = run.table.rows[0], run.record["trajectories"][0]
+    rows = [row._replace(name="/home/somebody/a.mp4"), *run.table.rows[1:]]
+    entry |= {"path": rows[0].name, "file": "../a.mp4", "warning": "cut off"}
+    run.record["trajectories"].append(
+        {"path": "/home/somebody/b.mp4", "file": "../b.mp4", "error": "/home/somebody/b.mp4: empty"}
+    )
+    run = run._replace(table=run.table._replace(rows=rows))
+    content = page("a page", [run], videos(run, CLIP))
+    assert b"/home/somebody" not in content
+    found = Texts(content)
+    assert found.data["rows"][0]["name"] == "../a.mp4"
+    assert "../a.mp4: cut off" in found.text and "../b.mp4: empty" in found.text
+
+
+def test_phrasings_of_the_same_auc_are_folded_away():
+    run = made_up_run(2, 3, 2)
+    prompts = run.verdict["prompts"]
+    for prompt, auc in zip(prompts, (1.0, 1.0, 0.5, 0.75)):
+        prompt["auc"] = auc
+    found = run_text(run)
+    assert list(found.equal_phrasings) == ["behaviour 0"]
+    assert [one["auc"] for one in found.phrasings["behaviour 1"]] == [0.75, 0.5]
+    assert "1 of 2 behaviours: every phrasing has the same AUC" in page_of_run(run).text
+
+
+def test_a_reason_that_groups_share_is_said_once():
+    groups = [{"name": "a", "why": "few"}, {"name": "b", "why": None}, {"name": "c", "why": "few"}]
+    assert reasons(groups) == [("few", ["a", "c"])]
+
+
 @pytest.mark.parametrize("options", [{"grouped": False}, {}], ids=["no groups", "50 groups"])
 def test_a_table_of_100_by_100_takes_less_than_300_kb(options):
     groups, takes, phrasings = (100, 1, 1) if options else (50, 2, 2)
@@ -170,9 +203,12 @@ def test_curves_arrive_within_half_a_level():
     assert (np.abs(values - curves.values.transpose(0, 2, 1)) <= tolerance).all()
 
 
-def test_curves_without_a_frame_rate_have_no_times():
+def test_curves_without_a_frame_rate_have_no_times_and_the_others_keep_theirs():
     curves = made_up_run(points=3).curves
-    assert curves_data(curves._replace(times=curves.times * np.nan))["times"] is None
+    times = curves.times.copy()
+    times[1] = np.nan
+    found = curves_data(curves._replace(times=times))["times"]
+    assert found[1] is None and found[0] == found[2] == [0, 3.84, 7.68]
     flat = curves._replace(values=curves.values * 0)
     assert set(curves_data(flat)["low"]) == {0}
 
@@ -339,6 +375,7 @@ def test_a_comparison_has_a_page(demo, tmp_path):
     assert len(found.data["runs"]) == 2
     assert (tmp_path / found.data["rows"][0]["media"]["src"]).is_file()
     assert "how much higher than the first run's they are" in found.text
+    assert re.search(r"\d+ more metrics .* AUC of run ", found.text)  # folded away
 
 
 # --- style and scripts

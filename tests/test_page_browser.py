@@ -162,6 +162,26 @@ def test_the_cursor_of_the_curve_follows_the_clip_both_ways(folder, visit):
     )
 
 
+def test_a_part_stops_at_its_end_and_starts_at_its_start_again(folder, visit):
+    run = made_up_run()
+    media = [{"kind": "video", "src": f"{CLIP}#t=1,1.5"} for _ in run.table.rows]
+    tab = visit(write_page(folder, "part", run, media=media))
+    clip = "document.querySelector('#detail video')"
+    until(tab, f"{clip}.readyState > 2")
+    tab.focus("#heatmap")
+    for _ in range(2):
+        assert not tab.evaluate(f"{clip}.seeking")
+        tab.keyboard.press("Space")
+        until(tab, f"!{clip}.paused && {clip}.currentTime < 1.4")
+        until(tab, f"{clip}.paused")
+        assert 1.4 < tab.evaluate(f"{clip}.currentTime") < 1.9
+
+
+def test_a_table_of_one_prompt_marks_no_highest(folder, visit):
+    tab = visit(write_page(folder, "one", made_up_run(1, 3, 1, grouped=False)))
+    assert tab.locator("#detail tr.best").count() == tab.locator("#detail tr.wrong").count() == 0
+
+
 def test_sorting_searching_and_views(folder, visit):
     run = made_up_run(seed=3)
     tab = visit(write_page(folder, "sort", run))
@@ -274,6 +294,8 @@ def test_1000_by_100_scrolls_smoothly(folder, visit):
         }"""
     )
     assert shown == 9000 and drawn < 2_000_000
+    tab.select_option("#view", "confusion")
+    assert tab.evaluate("document.getElementById('heatmap').scrollTop") == 0
     assert times[30] < 50  # 17 ms on an idle machine: each frame of the screen
 
 

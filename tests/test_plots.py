@@ -330,6 +330,14 @@ def test_curves_of_clips_of_different_lengths_are_over_shares_of_them():
     assert panel.values[:, :, 0] == pytest.approx(values[:, :, 0])
 
 
+def test_curves_of_a_part_begin_where_the_part_does():
+    table = table_of(["run"], 2)
+    frames = np.array([[33, 36, 39], [10, 20, 30]])  # the first numbers those of its file
+    times = np.array([[0.1, 0.2, 0.3], [np.nan] * 3])
+    curves = Curves("window", frames, times, np.zeros((2, 3, 1), np.float32))
+    assert plot_curves.panels_of(table, curves)[0] == pytest.approx([1 / 3, 2 / 3, 1])
+
+
 def test_a_video_that_has_gone_has_no_frames(tmp_path):
     table = table_of(["run"], 1)
     gone = [source_of(str(tmp_path / "gone.mp4"))]

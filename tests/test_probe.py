@@ -138,7 +138,8 @@ def test_what_has_no_probe():
     found = probe(table, embeddings)
     assert found["kind"] is None and found["behaviours"] == 0
     assert as_lines(found) == [
-        "words or eyes: no probe: it takes two behaviours of two recordings or more each"
+        "words or eyes: no probe: it takes two behaviours of two recordings or more each, and "
+        "parts of one file are one recording"
     ]
     json.dumps(found, allow_nan=False)
 

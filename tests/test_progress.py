@@ -14,6 +14,7 @@ from conftest import refused, write
 import import_lerobot
 from s3d_evaluator import S3DModel
 from trajeval import progress
+from trajeval.arguments import check_arguments, read_inputs
 from trajeval.curves import Curves
 from trajeval.evaluator import main
 from trajeval.inputs import read_prompts, read_trajectories
@@ -142,7 +143,9 @@ def test_everything_wrong_is_told_before_anything_runs(monkeypatch):
         "--export-progress: cannot be combined with --problem-sets: it is of one data set",
         "--export-progress folder: a folder, not a file",
     ]
-    assert "is a file, not a folder" in check_option(arguments(export_progress="file/p"))[0]
+    [problem] = check_option(arguments(export_progress="trajectories.txt"))
+    assert problem == "--export-progress trajectories.txt: the name has to end in .parquet"
+    assert "is a file, not a folder" in check_option(arguments(export_progress="file/p.parquet"))[0]
     monkeypatch.setattr(progress, "find_spec", lambda name: None)
     assert check_option(arguments()) == [
         '--export-progress: the package "pyarrow" is not installed: run with '
@@ -164,6 +167,19 @@ def test_every_episode_needs_a_prompt():
     [problem] = check_lists(arguments(), prompts, [stranger])
     assert problem.startswith("--export-progress: ") and "not in a LeRobot data set" in problem
     assert check_lists(arguments(export_progress=None), prompts, [stranger]) == []
+
+
+def test_only_what_is_used_needs_to_be_an_episode():
+    """--max-per-group leaves the others out."""
+    trajectories, _ = imported()
+    write("a.mp4")
+    group = trajectories[0].groups[0]
+    write("t.txt", f"[{group}]\n{trajectories[0].name}\na.mp4\n")
+    run = ["-t", "t.txt", "-p", "lists/v3.0_prompts.txt", "-e", "exp", "--curves", "prefix"]
+    for most, n_wrong in (("1", 0), ("2", 1)):
+        options = ["--export-progress", "p.parquet", "--max-per-group", most]
+        _, wrong = read_inputs(check_arguments(S3DModel, "", [*run, *options])[0], [])
+        assert len([problem for found in wrong.values() for problem in found]) == n_wrong, wrong
 
 
 def test_a_place_that_cannot_be_written_to():
@@ -206,8 +222,8 @@ def test_a_run_with_an_evaluator(version, small_weights, capsys, monkeypatch):
     own = [column.group for column in found.table.columns].index(found.table.rows[0].group)
     wanted = progress_of(found.curves.frames[0], found.curves.values[0, :, own], LENGTHS[0])
     assert table["progress"].to_numpy()[:20] == pytest.approx(wanted, abs=1e-6)
-    assert main(S3DModel, "", [*run, "--export-progress", "out/exp.png/p"]) == 2
+    assert main(S3DModel, "", [*run, "--export-progress", "out/exp.png/p.parquet"]) == 2
     assert "out/exp.png is a file, not a folder" in capsys.readouterr()[1]
     monkeypatch.setattr(progress, "replace_files", full)
-    assert main(S3DModel, "", [*run, "--export-progress", "p"]) == 1
+    assert main(S3DModel, "", [*run, "--export-progress", "p.parquet"]) == 1
     assert "out/exp.png and its folder are written" in capsys.readouterr()[1]

@@ -111,11 +111,11 @@ def test_lists_without_ratings_have_no_column_of_them(run):
 @pytest.mark.parametrize(
     "ratings, arguments, problem",
     [
-        ("nan", (), 't.csv:2: column rating: "nan" is no number nor failure, suboptimal, success'),
-        ("-inf", (), 't.csv:2: column rating: "-inf" is no number nor failure'),
-        ("1e999", (), 't.csv:2: column rating: "1e999" is no number nor failure'),
-        ("good", (), 't.csv:2: column rating: "good" is no number nor failure'),
-        ("1_0", (), 't.csv:2: column rating: "1_0" is no number'),
+        ("nan", (), 't.csv:2: column rating: "nan" is not a number, nor failure, suboptimal or'),
+        ("-inf", (), 't.csv:2: column rating: "-inf" is not a number, nor failure'),
+        ("1e999", (), 't.csv:2: column rating: "1e999" is not a number, nor failure'),
+        ("good", (), 't.csv:2: column rating: "good" is not a number, nor failure'),
+        ("1_0", (), 't.csv:2: column rating: "1_0" is not a number'),
         ("success,1", (), "t.csv:3: column rating: is 1.0, but success in line 2: use numbers or"),
         ("1,,2,failure", (), "t.csv:5: column rating: is failure, but 1.0 in line 2: use numbers"),
         ("success,failure", ("--success-above", 0), "t.csv: --success-above needs ratings that"),

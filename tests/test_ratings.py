@@ -87,70 +87,10 @@ def test_the_jackknife_is_that_of_leaving_out_each():
             assert found.variance == pytest.approx(variance / 4)
 
 
-def noisy(rng, n, kind, error):
-    """Scores and ratings; error: how much of the ranking is wrong, and how."""
-    how, much = error
-    ratings, noise = rng.normal(size=(2, n))
-    scores = ratings
-    if how == "noise":
-        scores = np.sqrt(1 - much**2) * ratings + much * noise
-    elif how == "some at random":
-        scores = np.where(rng.random(n) < much, noise, ratings)
-    levels = {"numbers": ratings, "two": ratings > 0, "three": np.digitize(ratings, (-0.43, 0.43))}
-    return scores, levels[kind].astype(float)
-
-
-def coverage(n, kind, error, n_draws=400):
-    """How often the intervals have the true value, of groups that have several ratings."""
-    rng = np.random.default_rng(0)
-    true = agreement(*noisy(rng, 4000, kind, error))
-    hits = []
-    for _ in range(n_draws):
-        found = agreement(*noisy(rng, n, kind, error))
-        if found["why"] is None:
-            hits.append([found[f]["low"] <= true[f]["value"] <= found[f]["high"] for f in FIGURES])
-    return dict(zip(FIGURES, np.mean(hits, 0)))
-
-
 def grouped(groups):
     """As table.rated gives them; groups: (scores, ratings)."""
     names, nobody = [str(i) for i in range(len(groups))], {"unrated": 0, "unlabelled": 0}
     return Rated("numbers", names, *map(list, zip(*groups)), True, nobody)
-
-
-ERRORS = [
-    ("noise", 1),
-    ("noise", 0.8),
-    ("noise", 0.3),
-    ("some at random", 0.3),
-    ("some at random", 0.1),
-]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("n", (3, 5, 10, 30))
-@pytest.mark.parametrize("kind", ("numbers", "two", "three"))
-@pytest.mark.parametrize("error", ERRORS, ids=lambda error: f"{error[0]} {error[1]}")
-def test_coverage(n, kind, error):
-    found = coverage(n, kind, error)
-    assert min(found.values()) >= 0.93 - 2 * np.sqrt(0.93 * 0.07 / 400), found
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("n", (3, 5, 10))
-@pytest.mark.parametrize("error", ERRORS, ids=lambda error: f"{error[0]} {error[1]}")
-def test_coverage_of_the_mean(n, error):
-    """Of eight behaviours, whose true value is the mean over many: of few trajectories Spearman's
-    correlation is lower on average than of many."""
-    rng = np.random.default_rng(0)
-    found = [
-        rank(grouped([noisy(rng, n, "numbers", error) for _ in range(8)]))["mean"]
-        for _ in range(300)
-    ]
-    for figure in FIGURES:
-        true = np.mean([of[figure]["value"] for of in found])
-        hits = [of[figure]["low"] <= true <= of[figure]["high"] for of in found]
-        assert np.mean(hits) >= 0.93 - 2 * np.sqrt(0.93 * 0.07 / 300), figure
 
 
 def table(scores, groups, ratings, names=("open", "close")):

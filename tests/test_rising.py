@@ -138,7 +138,7 @@ def test_the_terminals_table():
     assert lines[0].startswith("value-order correlation (prefix)")
     assert lines[1].split()[:3] == ["run", "1", "1.00"]
     assert lines[3].startswith("mean over behaviours")
-    assert "rises surely (interval above 0) in 0 of 2 behaviours" in lines[4]
+    assert "curves surely rise (interval above 0) in 0 of 2 behaviours" in lines[4]
     assert "\x1b" not in "".join(lines) and max(map(len, lines)) < 200
 
 

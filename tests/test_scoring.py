@@ -124,7 +124,7 @@ def test_a_new_prompt_is_scored_alone(lists, capsys):
     Toy.scored.clear()
     assert run(Toy, *options) == 0
     assert Toy.scored == [["very blue"]] * 9, "three points, of which the last is the whole"
-    assert "3 computed" in (err := capsys.readouterr().err) and "3 of them in part" in err
+    assert "3 computed" in (err := capsys.readouterr().err) and "3 of them partly" in err
     Toy.scored.clear()
     assert run(Toy, *options) == 0 and not Toy.scored
     assert len(list(Path("kept/videos").rglob("*.npz"))) == 3 * 2, "videos and views"
@@ -327,7 +327,7 @@ def test_a_run_says_what_it_embeds_and_what_was_kept(lists, colour, capsys):
     assert run(colour, *views) == 0
     err = capsys.readouterr().err
     assert "3 videos, each with 4 points and controls: 3 computed (" in err
-    assert "videos/s), 3 of them in part: the rest was kept" in err
+    assert "videos/s), 3 of them partly from the cache" in err
     assert run(colour, *views) == 0
     assert "points and controls: 3 from the cache\n" in capsys.readouterr().err
     assert run(colour) == 0

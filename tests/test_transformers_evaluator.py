@@ -363,6 +363,26 @@ def test_configurations_that_lie(project, copy, capsys, changes, message):
     assert message in told and "Traceback" not in told
 
 
+@pytest.mark.parametrize(
+    "name, part, key, value",
+    [
+        ("qwen3vl_embedding", "text_config", "num_hidden_layers", 10**9),
+        ("qwen3vl_embedding", "vision_config", "depth", 10**9),
+        ("qwen3vl_embedding", "vision_config", "num_position_embeddings", 10**12),
+        ("videoprism", "vision_config", "num_spatial_layers", 10**9),
+        ("videoprism", "text_config", "vocab_size", 10**9),
+        ("xclip", "text_config", "num_hidden_layers", 10**9),
+        ("xclip", "vision_config", "num_frames", 10**9),
+    ],
+)
+def test_networks_that_are_larger_than_their_weights(copy, name, part, key, value):
+    folder = copy(name)
+    config = json.loads((folder / "config.json").read_text())
+    edit(folder / "config.json", **{part: config[part] | {key: value}})
+    told = refused(TransformersModel.load, str(folder), device="cpu")
+    assert "config.json: describes a network that is larger than its weights" in told
+
+
 def test_a_network_of_timm_that_would_be_fetched(project, copy, capsys):
     folder = copy("pe_video")
     text = (folder / "config.json").read_text()

@@ -238,6 +238,11 @@ def repeated(n_takes, n_groups, mistakes=()):
             'worst: "g2", AUC 0.50.',
         ),
         (
+            repeated(40, 3, [(i, 2) for i in range(40)] + [(i, 0) for i in range(40, 44)]),
+            "2 of 3 behaviours apart (AUC above 0.9), 1 of them surely (interval above 0.9); "
+            '79 takes each would settle the unsure one; worst: "g2", AUC 0.50.',
+        ),
+        (
             repeated(40, 2, [(i, 1) for i in range(20)]),
             "1 of 2 behaviours apart (AUC above 0.9), surely (interval above 0.9)",
         ),

@@ -547,7 +547,8 @@ def test_wrong_weights(what, two, folder, capsys):
     if what == "cut":
         weights.write_bytes(weights.read_bytes()[:-1000])
     elif what == "other":
-        edit(folder / "config.json", vision_config={"depth": 1})
+        vision = json.loads((folder / "config.json").read_text())["vision_config"]
+        edit(folder / "config.json", vision_config=vision | {"depth": 1})
     else:
         weights.rename(folder / "pytorch_model.bin")
     assert evaluate_here("--model", folder, "--device", "cpu") == 2

@@ -138,14 +138,14 @@ def read_inputs(args: argparse.Namespace, notes: list[str]) -> tuple[Inputs, dic
     trajectories, wrong_trajectories = read_or_problems(
         args.trajectories_path, read_trajectories, notes, "-t FILE: trajectories"
     )
-    wrong = {
-        "problems": check_groups(args, prompts, trajectories),
+    wrong = {"problems": check_groups(args, prompts, trajectories)}
+    if args.max_per_group:
+        trajectories = first_of_groups(trajectories, args.max_per_group)
+    wrong |= {
         "problems with --export-progress": check_lists(args, prompts, trajectories),
         "problems in the prompt list": wrong_prompts,
         "problems in the trajectory list": wrong_trajectories,
     }
-    if args.max_per_group:
-        trajectories = first_of_groups(trajectories, args.max_per_group)
     return Inputs(args, prompts, trajectories), wrong
 
 

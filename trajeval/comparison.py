@@ -17,6 +17,11 @@ from trajeval.terminal import UserError, first_few, printable
 from trajeval.verdict import labelled_rows
 
 BLOCKS = ("curves", "controls", "ratings", "success", "probe")  # of metrics.json, compared as well
+OF_GROUPS = {  # the blocks with numbers of groups -> their numbers of all groups
+    "curves": ("right", "best wrong", "difference"),
+    "ratings": ("kendall", "spearman", "ranking accuracy"),
+    "success": (),
+}
 ENDS = ("value", "low", "high")
 MARK = "*"  # of a difference whose interval excludes 0
 WIDTH = 48  # of a number's name on the terminal
@@ -173,14 +178,20 @@ def as_text(table: list[list], names: list[str]) -> str:
             _, low, high = triples[i]
             shown[i] += MARK if low is not None and not low <= 0 <= high else " "
         row = "  ".join(f"{text:>{w}}" for text, w in zip(shown, widths))
-        lines[metric.startswith("AUC of ")].append(
+        lines[is_of_behaviour(metric)].append(
             f"{printable(metric, WIDTH - 2):{WIDTH}}{row}".rstrip()
         )
-    found = [title, *lines[False], *first_few(lines[True], "behaviours")]
+    found = [title, *lines[False], *first_few(lines[True], "numbers of behaviours")]
     if any(line.endswith(MARK) or f"{MARK} " in line for line in found[1:]):
         found.append(f"{MARK} the 95 % interval of the difference excludes 0")
     return "\n".join(found)
 
 
+def is_of_behaviour(metric: str) -> bool:
+    """Whether a number is of one behaviour, by its name in the table."""
+    block, _, rest = metric.partition(" ")
+    return metric.startswith("AUC of ") or (block in OF_GROUPS and rest not in OF_GROUPS[block])
+
+
 def cell(value: float | None, low: float | None, high: float | None) -> str:
-    return "-" if value is None else f"{value:.2f} ({low:.2f}, {high:.2f})"
+    return "-" if value is None else f"{value:z.2f} ({low:z.2f}, {high:z.2f})"

@@ -24,38 +24,45 @@ TITLES = {
     "reversed": "reversed",
     "swapped": "prompts of other groups",
 }
-NOT_JUDGED = "controls not judged: they need trajectories of two groups that prompts have too"
+NOT_JUDGED = (
+    "controls not judged: they need trajectories of two groups that prompts have too; with "
+    "--curves one is enough"
+)
+NOTHING = dict.fromkeys(("auc", "auc_difference", "voc", "voc_difference"))
 SMALL_AUC, SMALL_VOC = 0.1, 0.2  # a fall that surely stays below is hardly one
 
 
 def judge(table: Table, curves: Curves | None, controls: dict[str, Control]) -> dict | None:
-    """The block `controls` of metrics.json, or None where no behaviour has an AUC.
+    """The block `controls` of metrics.json, or None where no behaviour has an AUC or, with curves,
+    no trajectory a label.
 
-    For each control its mean AUC over behaviours (`auc`), with curves the mean value-order
-    correlation for the right prompts (`voc`, None for still), and how much higher each is than
-    without the control, with paired intervals (`auc_difference`, `voc_difference`). swapped, with
-    curves: the plain curves for the prompts of wrong groups, the mean over these groups, against
-    those for the right ones. meaning: in words.
+    For each control its mean AUC over behaviours (`auc`, None where none has one), with curves the
+    mean value-order correlation for the right prompts (`voc`; a still picture has none), and how
+    much higher each is than without the control, with paired intervals (`auc_difference`,
+    `voc_difference`); a control of which nothing is known is left out. swapped, with curves: the
+    plain curves for the prompts of wrong groups, the mean over these groups, against those for the
+    right ones. meaning: in words.
     """
     if not (has_groups(table.rows) and has_groups(table.columns)):
         return None
     right = is_right(table.rows, groups_of(table.columns)[0])  # [N, G]
     rows = np.flatnonzero(right.any(1))
-    areas = mean_auc(group_scores(table)[rows], right[rows])
-    if not areas:
+    plain = mean_auc(group_scores(table)[rows], right[rows]).get("mean_auc")
+    order = order_of(table, curves) if curves and len(rows) else None
+    if not (plain or order):
         return None
-    plain = areas["mean_auc"]
-    order = order_of(table, curves) if curves else None
     found: dict = {}
     for name, control in controls.items():
-        areas = mean_auc(group_scores(control.table)[rows], right[rows])
-        found[name] = against_plain(plain, areas["mean_auc"])
+        if plain:
+            changed = mean_auc(group_scores(control.table)[rows], right[rows])["mean_auc"]
+            found[name] = against_plain(plain, changed)
         if order and control.curves:
-            found[name] |= against_right(order, order_of(control.table, control.curves).counted)
-    if order and not order.right.all(1).all():
+            vocs = order_of(control.table, control.curves).counted
+            found[name] = found.get(name, NOTHING) | against_right(order, vocs)
+    if order and not right[rows].all():
         found["swapped"] = against_right(order, under_other_prompts(order))
     rises = against_right(order, order.counted)["voc"] if order else None
-    area = as_interval(plain.value, plain.limits())
+    area = as_interval(plain.value, plain.limits()) if plain else None
     return found | {"meaning": meaning(found, area, rises, len(rows))}
 
 
@@ -63,12 +70,8 @@ def against_plain(plain: Metric, changed: Metric) -> dict:
     """The mean AUC of a control, and how much higher it is than without the control."""
     first, second = (as_interval(one.value, one.limits()) for one in (plain, changed))
     limits = difference_limits(first, second, correlation_of(plain.parts, changed.parts))
-    return {
-        "auc": second,
-        "auc_difference": as_interval(changed.value - plain.value, limits),
-        "voc": None,
-        "voc_difference": None,
-    }
+    difference = as_interval(changed.value - plain.value, limits)
+    return NOTHING | {"auc": second, "auc_difference": difference}
 
 
 def under_other_prompts(order: Order) -> np.ndarray:
@@ -104,12 +107,14 @@ def of_behaviours(order: Order, values: np.ndarray) -> Iterator[tuple[np.ndarray
 # --- in words
 
 
-def meaning(found: dict, plain: Interval, rises: Interval | None, n: int) -> str:
+def meaning(found: dict, plain: Interval | None, rises: Interval | None, n: int) -> str:
     """What the controls say, in words, and what their intervals leave open. found: the block so
-    far; plain: the mean AUC without a control; rises: the mean value-order correlation, None
-    without curves; n: how many takes were judged."""
+    far; plain: the mean AUC without a control, None if no behaviour has one; rises: the mean
+    value-order correlation, None without curves; n: how many takes were judged."""
     said, unknown = [], f"cannot be told from {plural(n, 'take')}"
-    if plain["low"] > 0.5:
+    if plain is None:
+        said.append("no AUC, which needs two groups to be told apart")
+    elif plain["low"] > 0.5:
         said += of_scene(found, f"AUC {plain['value']:.2f}", unknown)
         said += of_order(found, unknown)
     else:

@@ -210,7 +210,9 @@ def read_seconds(text: str) -> float:
 
 
 def read_rating(text: str) -> float | str:
-    return text if text in RATINGS else read_number(text, f"is no number nor {', '.join(RATINGS)}")
+    if text in RATINGS:
+        return text
+    return read_number(text, f"is not a number, nor {', '.join(RATINGS[:-1])} or {RATINGS[-1]}")
 
 
 def read_number(text: str, problem: str) -> float:

@@ -1,9 +1,8 @@
 """95 % confidence intervals that hold for three trajectories and do not collapse at perfect scores.
 
-Each is the set of true values that the measured one does not contradict: (measured - true)² is at
-most Z² times the variance that the true value implies. That variance is not 0 where the measured
-one is. `benchmarks/coverage.py` measures how often each interval holds; docs/metrics.md has the
-table.
+An interval is the set of true values for which (measured - true)² is at most Z² times the variance
+that the true value implies, which is not 0 where the measured variance is, as at a perfect score.
+`benchmarks/coverage.py` measures how often each interval holds; docs/metrics.md has the tables.
 """
 
 from collections.abc import Callable
@@ -78,8 +77,8 @@ def auc_limits(areas, n_right, n_wrong, observed=0.0):
 def mean_auc_limits(areas, n_right, n_wrong, observed=0.0):
     """The limits of the mean of AUCs [G], of behaviours that share their trajectories.
 
-    As if all true values were the mean, which is the largest variance. Of G behaviours that are
-    compared with each other, G - 1 are independent: if two are, one AUC may be the other.
+    As if all true values were the mean, which gives the largest variance. Of G behaviours that are
+    compared with each other only G - 1 are independent: two may have the same AUC by construction.
     observed: the variance of the mean estimated from the scores themselves.
     """
 
@@ -124,9 +123,9 @@ def difference_limits(first: dict, second: dict, correlation: float) -> tuple[fl
     """The limits of second less first, two numbers with limits that were measured on the same
     trajectories. correlation: of the two; 0 is the careful choice where it is not known.
 
-    The limits' distances are added as standard errors are: Newcombe (1998), "Improved confidence
-    intervals for the difference between binomial proportions based on paired data", method 10; Zou
-    and Donner (2008) for anything with limits.
+    The distances to the limits are added like standard errors: Newcombe (1998), "Improved
+    confidence intervals for the difference between binomial proportions based on paired data",
+    method 10; Zou and Donner (2008) for anything with limits.
     """
     change = second["value"] - first["value"]
     limits = []
@@ -137,8 +136,8 @@ def difference_limits(first: dict, second: dict, correlation: float) -> tuple[fl
 
 
 def shrunk(correlation: float, n: int) -> float:
-    """A correlation of n pairs, as far as it can be relied on: of few pairs it is hardly known, and
-    0 is careful where pairs go together."""
+    """A correlation of n pairs, shrunk towards 0: few pairs say little about it, and 0 gives the
+    wider interval if it is positive."""
     return correlation * max(n - 2, 0) / n
 
 

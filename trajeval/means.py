@@ -1,7 +1,7 @@
 """Means of few bounded values, with 95 % intervals that do not collapse where all values agree.
 
 An interval is {"value", "low", "high"}. benchmarks/coverage.py simulates how often each holds;
-docs/metrics.md has the table.
+docs/metrics.md has the tables.
 """
 
 import math
@@ -28,7 +28,8 @@ def mean(values: np.ndarray, lowest: float, highest: float) -> Interval:
     low = np.quantile(weights @ np.r_[lowest, values], LEVEL)
     high = np.quantile(weights @ np.r_[values, highest], 1 - LEVEL)
     value = values.mean()
-    return as_interval(value, (min(low, value), max(high, value)))
+    # Weights add up to 1 but for rounding.
+    return as_interval(value, (max(min(low, value), lowest), min(max(high, value), highest)))
 
 
 @lru_cache(4)
@@ -52,12 +53,14 @@ def paired_difference(
 
 
 def average(found: list[Interval], values: list[np.ndarray], bound: float) -> Interval:
-    """The mean of the means of several behaviours. Its ends are as far off as the squares of
-    theirs add up to (Zou and Donner), and at least as far as the standard error says, pooled over
-    behaviours: where all of few values are at the end of the range, that end is no distance off.
+    """The mean of the means of several behaviours. The distances to their limits are added like
+    standard errors (Zou and Donner), and are at least Z standard errors, pooled over behaviours: a
+    mean at the end of the range has no distance to that end. Of one behaviour it is that one's.
 
     values: behind each mean, [n]. bound: the mean is between -bound and bound.
     """
+    if len(found) == 1:
+        return found[0]
     value = sum(one["value"] for one in found) / len(found)
     n, error = sum(map(len, values)), 0.0
     if n > len(values):

@@ -62,7 +62,7 @@ def of_videos(answers: list, views: list, seconds: float) -> str:
     if computed:
         parts.append(f"{computed} computed ({computed / max(seconds, 1e-3):.2f} videos/s)")
     if partly:
-        parts[-1] += f", {partly} of them in part: the rest was kept"
+        parts[-1] += f", {partly} of them partly from the cache"
     if failed:
         parts.append(f"{failed} failed")
     points = max(view.points for view in views)

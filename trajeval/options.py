@@ -75,8 +75,8 @@ FPS = Option(
 VIEW_OPTIONS = (
     Option(
         "--curves",
-        "also the similarities along the time of each trajectory. prefix: of the clip from its "
-        "beginning to each point; window: of the last --window seconds before it",
+        "also similarities along each trajectory. prefix: of the clip from its beginning to each "
+        "point in time; window: of the last --window seconds before it",
         "HOW",
         choice("prefix", "window"),
         shown="off",
@@ -92,8 +92,8 @@ VIEW_OPTIONS = (
     ),
     Option(
         "--controls",
-        "also embed each trajectory still (its middle frame repeated), with its frames shuffled, "
-        "and reversed: what a model loses by that is what it looks at",
+        "also embed each trajectory as a still (its middle frame repeated), with its frames "
+        "shuffled, and reversed: shows what the model looks at",
     ),
     Option(
         "--export-progress",
@@ -204,13 +204,13 @@ MODEL_OPTIONS = (
     ),
     Option(
         "--success-above",
-        "ratings above X are successes, others failures; without it, of two ratings the higher one",
+        "ratings above X are successes, others failures; without it, the higher of two ratings is",
         "X",
         number(lambda _: True, "such as 0.5"),
     ),
     Option(
         "--max-false-positives",
-        "rate of failures that the threshold of a success may let through, 0 to below 1",
+        "share of failures that the threshold of a success may let through, 0 to below 1",
         "RATE",
         number(lambda rate: 0 <= rate < 1, "from 0, below 1"),
         MAX_FALSE_POSITIVES,

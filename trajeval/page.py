@@ -14,10 +14,11 @@ import re
 from functools import cache
 from pathlib import Path
 
+from trajeval import controls, verdict
 from trajeval.cache import Cache
 from trajeval.media import media_of
 from trajeval.page_data import Run, data_of, used
-from trajeval.page_text import metric_title, run_text
+from trajeval.page_text import metric_title, reasons, run_text
 
 FOLDER = Path(__file__).parent / "page"
 # In the order in which each uses those before it.
@@ -49,7 +50,8 @@ def page(title: str, runs: list[Run], media: list[dict], comparison: list | None
         data=as_block(data_of(title, runs, media)),
         runs=texts,
         comparison=comparison,
-        n_skipped=sum(len(text.skipped) for text in texts),
+        main_metrics=verdict.TITLES,
+        control_titles=controls.TITLES,
     )
     return html.encode("utf-8", "backslashreplace")
 
@@ -104,7 +106,13 @@ def template():
     environment = Environment(
         loader=FileSystemLoader(FOLDER), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
-    filters = {"number": number, "between": between, "triple": as_triple, "metric": metric_title}
+    filters = {
+        "number": number,
+        "between": between,
+        "triple": as_triple,
+        "metric": metric_title,
+        "reasons": reasons,
+    }
     environment.filters |= filters
     return environment.get_template("report.html.j2")
 

@@ -1,6 +1,7 @@
 """What the page shows, as JSON values: arrays as base64 of little-endian float32, row by row."""
 
 import base64
+import os
 import zlib
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ from trajeval.metrics import answers, confusion, has_one, margins, ranks_of_righ
 from trajeval.names import short_names
 from trajeval.results import groups_in
 from trajeval.similarity import cosine_similarity, mean_direction
+from trajeval.sources import fragment
 from trajeval.table import (
     Table,
     column_order,
@@ -46,7 +48,7 @@ def data_of(title: str, runs: list[Run], media: list[dict]) -> dict:
     names = short_names([row.name for row in table.rows])
     rows = [
         {
-            "name": row.name,
+            "name": name_on_page(record),
             "short": name,
             "groups": list(row.groups),
             "rating": row.rating,
@@ -56,6 +58,14 @@ def data_of(title: str, runs: list[Run], media: list[dict]) -> dict:
         for row, name, clip, record in zip(table.rows, names, media, records)
     ]
     return {"title": title, "rows": rows, "runs": [run_data(run) for run in runs]}
+
+
+def name_on_page(entry: dict) -> str:
+    """The path of an entry of run.json's trajectories; of an absolute one, which tells of
+    somebody's machine, that from the folder of the results."""
+    if not os.path.isabs(entry["path"]):
+        return entry["path"]
+    return entry.get("file", entry["path"]) + fragment(entry.get("start"), entry.get("end"))
 
 
 def baseline_of(
@@ -171,7 +181,8 @@ def confused_pairs(scores: np.ndarray, right: np.ndarray, answered: np.ndarray) 
 
 def curves_data(curves: Curves) -> dict:
     """values: zlib of uint8 [N, P, K], each step less the one before; low, high: what 0 and LEVELS
-    are for each trajectory. frames [N, K]; times [N, K], None where the frame rate is unknown."""
+    are for each trajectory. frames [N, K]; times [N][K], None for a row whose frame
+    rate is unknown."""
     values = np.asarray(curves.values, np.float64).transpose(0, 2, 1)  # [N, P, K]
     low, high = values.min((1, 2)), values.max((1, 2))
     span = np.where(high > low, high - low, 1)[:, None, None]
@@ -181,7 +192,9 @@ def curves_data(curves: Curves) -> dict:
         "how": curves.how,
         "points": values.shape[2],
         "frames": curves.frames.tolist(),
-        "times": None if np.isnan(curves.times).any() else np.round(curves.times, 3).tolist(),
+        "times": [
+            None if np.isnan(row).any() else np.round(row, 3).tolist() for row in curves.times
+        ],
         "low": low.tolist(),
         "high": (low + span[:, 0, 0]).tolist(),
         "values": base64.b64encode(zlib.compress(steps.tobytes(), 6)).decode(),

@@ -11,9 +11,10 @@ from trajeval.media import media_of
 from trajeval.page import page, page_of
 from trajeval.page_data import Run, baseline_of, used
 from trajeval.results import Results, as_json, read_results
-from trajeval.terminal import UserError
+from trajeval.terminal import UserError, printable, tell
 
 PAGE = "report.html"
+SHOWN = ("metrics.json", "curves.npz", "controls.npz", "embeddings.npz")  # beside run.json
 
 
 def page_again(folder: str | Path) -> dict[str, bytes]:
@@ -42,14 +43,19 @@ def comparison_page(
 
 
 def run_of(found: Results, folder: str | Path) -> Run:
-    """What the page shows of results. Raises UserError if a file cannot be read."""
+    """What the page shows of results; says which files were deleted. Raises UserError if one cannot
+    be read."""
     folder = Path(folder)
+    lost = {path.name: path for path in found.missing if path.name in SHOWN}
+    for path in lost.values():
+        tell(f"warning: {printable(str(path))}: deleted since the run: what it held is left out")
     try:
         record = json.loads(read(folder / "run.json"))
-        verdict = None
-        if "metrics.json" in record.get("files", {}):
+        verdict, baseline, names = None, None, record.get("files", {}).keys() - lost.keys()
+        if "metrics.json" in names:
             verdict = json.loads(read(folder / "metrics.json"))
-        baseline = baseline_in(folder, record, found)
+        if "embeddings.npz" in names:
+            baseline = baseline_in(folder, record, found)
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f"{folder}: damaged, run the evaluator again: {error}") from None
     return Run(record, found.table, verdict, found.curves, baseline)
@@ -57,8 +63,6 @@ def run_of(found: Results, folder: str | Path) -> Run:
 
 def baseline_in(folder: Path, record: dict, found: Results) -> np.ndarray | None:
     """The baseline of page_data.Run, from the embeddings, in the order of the table's rows."""
-    if "embeddings.npz" not in record.get("files", {}):
-        return None
     with open_regular(folder / "embeddings.npz") as file, np.load(file) as arrays:
         names, videos, texts = arrays["trajectories"].tolist(), arrays["videos"], arrays["texts"]
     places = {name: i for i, name in enumerate(names)}

@@ -3,7 +3,8 @@
 from pathlib import PurePath
 from typing import NamedTuple
 
-from trajeval.page_data import Run, used
+from trajeval.page_data import Run, name_on_page, used
+from trajeval.terminal import plural
 from trajeval.verdict import TITLES, summary
 
 # The entries of run.json that are not how frames are prepared.
@@ -17,8 +18,9 @@ UNBOUNDED = "median_rank"  # a metric that does not lie between 0 and 1
 
 class RunText(NamedTuple):
     """sentence: the verdict, or why there is none. metrics, more: rows of name and value, the main
-    ones and the others. phrasings: behaviour -> its prompts with their AUC, best first. notes: what
-    is to be known of the verdict. warnings, skipped: messages."""
+    ones and the others. phrasings: behaviour -> its prompts with their AUC, best first;
+    equal_phrasings: where these AUCs are all the same. notes: what is to be known of the
+    verdict. warnings, skipped: messages."""
 
     name: str
     model: str
@@ -28,6 +30,7 @@ class RunText(NamedTuple):
     metrics: list[tuple[str, dict]]
     more: list[tuple[str, dict]]
     phrasings: dict[str, list[dict]]
+    equal_phrasings: dict[str, list[dict]]
     settings: list[tuple[str, str]]
     notes: list[str]
     warnings: list[str]
@@ -38,11 +41,13 @@ def run_text(run: Run) -> RunText:
     record, table, verdict = run.record, run.table, run.verdict or {}
     metrics = verdict.get("metrics", {})
     n_rows, n_columns = table.values.shape
+    differing, equal = phrasings(verdict.get("prompts", []))
     return RunText(
         name=str(record["experiment"]),
         model=str(record["description"]),
         sentence=verdict.get("sentence") or no_verdict(run),
-        size=f"{n_rows} trajectories by {n_columns} prompts",
+        size=f"{n_rows} {'trajectory' if n_rows == 1 else 'trajectories'} by "
+        f"{plural(n_columns, 'prompt')}",
         verdict=verdict,
         metrics=[(title, metrics[name]) for name, title in TITLES.items() if name in metrics],
         more=[
@@ -50,11 +55,16 @@ def run_text(run: Run) -> RunText:
             for name, metric in metrics.items()
             if name not in TITLES
         ],
-        phrasings=phrasings(verdict.get("prompts", [])),
+        phrasings=differing,
+        equal_phrasings=equal,
         settings=settings(record),
         notes=notes(verdict),
         warnings=warnings(run),
-        skipped=[str(one["error"]) for one in record["trajectories"] if "error" in one],
+        skipped=[
+            str(one["error"]).replace(one["path"], name_on_page(one))
+            for one in record["trajectories"]
+            if "error" in one
+        ],
     )
 
 
@@ -63,7 +73,7 @@ def metric_title(name: str) -> str:
 
 
 def no_verdict(run: Run) -> str:
-    lines = summary(run.table, None)
+    lines = [line.removeprefix("not judged: ") for line in summary(run.table, None)]
     if lines:
         return f"No verdict: {'; '.join(lines)}."
     return (
@@ -72,16 +82,20 @@ def no_verdict(run: Run) -> str:
     )
 
 
-def phrasings(prompts: list[dict]) -> dict[str, list[dict]]:
+def phrasings(prompts: list[dict]) -> tuple[dict[str, list[dict]], dict[str, list[dict]]]:
+    """Behaviour -> its prompts, best first, where there are several: those whose AUCs differ, and
+    those whose AUCs are all the same."""
     groups: dict[str, list[dict]] = {}
     for prompt in prompts:
         if prompt["auc"] is not None:
             groups.setdefault(prompt["group"], []).append(prompt)
-    return {
-        name: sorted(members, key=lambda prompt: -prompt["auc"])
-        for name, members in groups.items()
-        if len(members) > 1
-    }
+    differing, equal = {}, {}
+    for name, members in groups.items():
+        if len(members) > 1:
+            members.sort(key=lambda prompt: -prompt["auc"])
+            same = members[0]["auc"] == members[-1]["auc"]
+            (equal if same else differing)[name] = members
+    return differing, equal
 
 
 def settings(record: dict) -> list[tuple[str, str]]:
@@ -141,6 +155,15 @@ def warnings(run: Run) -> list[str]:
         for prompt in run.record.get("prompts", [])
         for message in prompt["warnings"]
     ]
-    entries = zip(run.table.rows, used(run.record, run.table))
-    found += [f"{row.name}: {entry['warning']}" for row, entry in entries if entry.get("warning")]
+    entries = used(run.record, run.table)
+    found += [f"{name_on_page(one)}: {one['warning']}" for one in entries if one.get("warning")]
     return found
+
+
+def reasons(groups: list[dict]) -> list[tuple[str, list[str]]]:
+    """Why numbers of groups are missing or weak, each reason with the groups that have it."""
+    found: dict[str, list[str]] = {}
+    for group in groups:
+        if why := group.get("why"):
+            found.setdefault(why, []).append(group["name"])
+    return list(found.items())

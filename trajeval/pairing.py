@@ -42,10 +42,15 @@ def differences(first, other, first_folder, folder):
         (other, first, folder, first_folder),
     ):
         videos, paths = {video for video, *_ in others}, set(others.values())
+        relabelled = {video for video, labels, _ in others.keys() - keys.keys() if labels}
         for key in keys.keys() - others.keys():
             (video, labels, _), path = key, keys[key]
             shown, place = printable(path), f"in {here}, but not in {there}"
-            if video in videos and not labels:
+            if (video, labels, 0) in others:
+                problems.add(f"{shown} is listed more often in {here} than in {there}")
+            elif video in relabelled and not labels:
+                continue  # told from the other side, with its label
+            elif video in videos and not labels:
                 problems.add(f"{shown} has no label in {here}, but one in {there}")
             elif video in videos:
                 problems.add(f"{shown} is labelled {printable(', '.join(labels))} {place}")

@@ -70,7 +70,9 @@ def panels_of(table: Table, curves: Curves) -> tuple[np.ndarray, list[Panel], li
     """The times that all curves are put on, as shares of the trajectory, [K]; the panels; the names
     of the columns."""
     columns, values = group_curves(table, curves.values)
-    shares = curves.frames / np.maximum(curves.frames[:, -1:], 1)  # [N, K]
+    # The frames of a part are numbered from the file's beginning, its times from its own.
+    places = np.where(np.isnan(curves.times), curves.frames, curves.times)
+    shares = places / np.where(places[:, -1:] > 0, places[:, -1:], 1)  # [N, K]
     grid = np.linspace(shares[:, 0].max(), 1, shares.shape[1])
     on_grid = np.stack(
         [
@@ -189,7 +191,7 @@ def key_of(columns: list[str], has_own: bool) -> list[tuple[str, dict]]:
     if has_own:
         line = {"linestyle": "-", "linewidth": 1.4}
         return [
-            ("own prompts, each trajectory and mean", line | {"color": RIGHT}),
+            ("own prompts: each, mean, 95 % interval", line | {"color": RIGHT}),
             ("other prompts", {"color": OTHER, "linewidth": 0.6}),
         ]
     found = [(shown(name, 30), dot(of, "s", 5)) for name, of in zip(columns, PALETTE)]

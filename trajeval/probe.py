@@ -64,6 +64,8 @@ def probe(table: Table, embeddings: np.ndarray, cache: Cache = NO_CACHE) -> dict
     block = {"trajectories": len(rows), "behaviours": int(kept.sum())}
     if kept.sum() < 2:
         why = "no probe: it takes two behaviours of two recordings or more each"
+        if recordings.max() + 1 < len(recordings):
+            why += ", and parts of one file are one recording"
         nothing = dict.fromkeys(("kind", "accuracy", "prompts", "difference"))
         return block | nothing | {"meaning": why}
     right, unit = right[np.ix_(rows, kept)], unit_length(embeddings[rows])
@@ -202,8 +204,8 @@ def comparison(by_probe: np.ndarray, by_prompts: np.ndarray) -> dict:
 
 
 def meaning(accuracy: dict, prompts: dict, difference: dict, n: int) -> str:
-    """In words, as far as the intervals carry them. What the words lose is the difference, what the
-    eyes lose is what the probe lacks of 1."""
+    """In words, as far as the intervals allow. The words lose the difference, the eyes what the
+    probe lacks of 1."""
     text = f"the prompts get {prompts['value']:.2f}, the embeddings "
     could = f"{text}could give {accuracy['value']:.2f}"
     if difference["high"] < 0:

@@ -50,6 +50,8 @@ def check_option(args: Namespace) -> list[str]:
     file = Path(args.export_progress)
     if file.is_dir():
         return [*problems, f"{FLAG} {file}: a folder, not a file"]
+    if file.suffix != ".parquet":  # a list, or a picture, would be replaced
+        problems.append(f"{FLAG} {file}: the name has to end in .parquet")
     return problems + wrong_folder(FLAG, file.parent)
 
 
@@ -58,6 +60,7 @@ def check_lists(args: Namespace, prompts: list[Prompt], trajectories: list[Traje
     here."""
     if (
         args.export_progress is None
+        or args.problem_sets is not None  # refused
         or not prompts
         or not trajectories
         or find_spec("pyarrow") is None

@@ -2,10 +2,10 @@
 
 A similarity that is to be a reward has to be higher for what is rated higher. Pairs of trajectories
 share trajectories, so they are not independent: among n of which the most frequent rating has m,
-there are only k = min(n // 2, n - m) pairs of different rating without a trajectory in common.
-Intervals are Wilson's for k independent pairs, whose mean varies no less, whatever the distribution
-(Hoeffding, 1963), and narrower as far as discordant pairs show the variance (jackknife). A test has
-how often they hold.
+there are only k = min(n // 2, n - m) pairs of different rating without a trajectory in common. The
+mean over all pairs varies no more than that of k independent ones, whatever the distribution
+(Hoeffding, 1963): intervals are Wilson's for k pairs, and narrower as far as discordant pairs let
+the jackknife estimate the variance. benchmarks/coverage.py measures how often they hold.
 """
 
 from typing import Any, NamedTuple
@@ -87,8 +87,8 @@ class Estimate(NamedTuple):
 
 
 def rank(found: Rated) -> dict:
-    """The block `ratings` of metrics.json. `mean` is over the behaviours where a figure is defined;
-    it and `robometer` are empty without labels."""
+    """The block `ratings` of metrics.json. `mean` is over the behaviours where a measure is
+    defined; it and `robometer` are empty without labels."""
     estimated = [estimates(*of) for of in zip(found.scores, found.ratings)]
     groups = [
         {"name": name, "count": len(scores), **with_intervals(alone(of)), "why": why}
@@ -128,7 +128,7 @@ def alone(found: dict[str, Estimate]) -> dict[str, list[Estimate]]:
 
 
 def estimates(scores, ratings) -> tuple[dict[str, Estimate], str | None]:
-    """The figures that are defined, and why others are not."""
+    """The measures that are defined, and why others are not."""
     if len(scores) < 2:
         return {}, "one trajectory"
     if (ratings == ratings[0]).all():
@@ -167,8 +167,8 @@ def interval(found: list[Estimate]) -> dict[str, float]:
 
 
 class Pairs:
-    """The pairs of n trajectories, each seen from both sides: of the sums over all others that the
-    figures, and the figures without one trajectory, need."""
+    """All pairs of n trajectories: for each trajectory the sums over all others, which the measures
+    need, and the same measures without one trajectory."""
 
     def __init__(self, scores: np.ndarray, ratings: np.ndarray):
         n = self.n = len(scores)
@@ -272,4 +272,4 @@ def cells(of: dict) -> str:
 
 
 def between(of: dict | None) -> str:
-    return f"{of['value']:5.2f} ({of['low']:.2f} to {of['high']:.2f})" if of else "    -"
+    return f"{of['value']:z5.2f} ({of['low']:z.2f} to {of['high']:z.2f})" if of else "    -"

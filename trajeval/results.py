@@ -253,11 +253,13 @@ def replace_files(folder: str | Path, files: Mapping[str, bytes | None]) -> None
 
 def as_csv(header: list, rows) -> bytes:
     """A table, header first; a float32 keeps every digit it has."""
-    file = io.StringIO()
+    content = io.BytesIO()  # of curves it may be 100 MB, which are in memory once
+    file = io.TextIOWrapper(content, "utf-8", "backslashreplace", newline="")
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(header)
     writer.writerows(rows)
-    return file.getvalue().encode("utf-8", "backslashreplace")
+    file.flush()
+    return content.getvalue()
 
 
 def as_json(content) -> bytes:

@@ -170,16 +170,18 @@ def notes(found: dict) -> list[str]:
     groups, lines = found["groups"], []
     judged = [of for of in groups if of["difference"]]
     n_rising = sum(of["right"]["low"] > 0 for of in groups)
-    text = f"rises surely (interval above 0) in {n_rising} of {plural(len(groups), 'behaviour')}"
+    text = (
+        f"curves surely rise (interval above 0) in {n_rising} of {plural(len(groups), 'behaviour')}"
+    )
     if judged:
         n_more = sum(of["difference"]["low"] > 0 for of in judged)
-        text += f"; surely more than with the best wrong prompts in {n_more} of {len(judged)}"
+        text += f", surely more than for the best wrong prompts in {n_more} of {len(judged)}"
     lines.append(text)
     if n_undefined := sum(of["undefined"] for of in groups):
         n = sum(of["count"] for of in groups)
         lines.append(
             f"{n_undefined} of {plural(n, 'curve')} constant, or of one frame: no value-order "
-            "correlation, counted as 0"
+            "correlation, so they count as 0"
         )
     return lines
 
@@ -197,7 +199,7 @@ def shown(of: means.Interval | None) -> tuple[str, str]:
     """A value and its interval."""
     if of is None:
         return "-", ""
-    return f"{of['value']:5.2f}", f"{of['low']:5.2f} to {of['high']:5.2f}"
+    return f"{of['value']:z5.2f}", f"{of['low']:z5.2f} to {of['high']:z5.2f}"  # z: no -0.00
 
 
 def in_columns(rows: list[list[str]]) -> list[str]:

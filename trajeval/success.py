@@ -116,8 +116,9 @@ def average_precision(scores: np.ndarray, right: np.ndarray) -> float:
 def sentence(groups: list[dict]) -> str:
     judged = [group for group in groups if group["threshold"] is not None]
     if not judged:
-        whys = " and ".join(dict.fromkeys(group["why"] for group in groups))
-        return f"success: nothing to tell apart: {whys}"
+        whys = {group["why"] for group in groups}
+        why = whys.pop() if len(whys) == 1 else "no group has both successes and failures"
+        return f"success: nothing to tell apart: {why}"
     n_found, n_right = (sum(group["found"][i] for group in judged) for i in (0, 1))
     held_out = [group["false"] or (0, 0) for group in judged]
     n_false, n_wrong = (sum(of[i] for of in held_out) for i in (0, 1))

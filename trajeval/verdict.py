@@ -163,15 +163,18 @@ def what_would_settle(judged: list[dict]) -> str:
     unsure = [b for b in judged if b["auc"]["low"] <= APART <= b["auc"]["high"]]
     if not unsure:
         return ""
-    which = "all" if len(unsure) == len(judged) else "the others"
+    if len(unsure) == len(judged):
+        which = "all"
+    elif all(b["auc"]["low"] > APART for b in judged if b not in unsure):
+        which = "the others"
+    else:
+        which = "the unsure one" if len(unsure) == 1 else f"the {len(unsure)} unsure ones"
     takes = [behaviour["takes"] for behaviour in unsure if behaviour["takes"]]
     if not takes:
         return f"; more than {MOST_TAKES} takes each would be needed to settle {which}"
     if len(takes) < len(unsure):
-        which = (
-            f"{len(takes)} of {len(unsure)} others" if which == "the others" else f"{len(takes)}"
-        )
-        return f"; {max(takes)} takes each would settle {which}, more than {MOST_TAKES} the rest"
+        few = f"{len(takes)} of {which}" if which != "all" else f"{len(takes)}"
+        return f"; {max(takes)} takes each would settle {few}, more than {MOST_TAKES} the rest"
     return f"; {max(takes)} takes each would settle {which}"
 
 

@@ -96,7 +96,7 @@ export function createCurve(xs, lines, player, timed, label) {
 // Where the points of a row's curves lie: seconds of the file, or else the numbers of frames.
 export function pointsOf(curves, row, index) {
   const first = timeOf(row, row.frames[0]);
-  if (curves.times && first !== null) {
+  if (curves.times[index] && first !== null) {
     return { timed: true, xs: curves.times[index].map((time) => time + first) };
   }
   return { timed: false, xs: curves.frames[index] };

@@ -99,7 +99,7 @@ function curveLines(run, index, column, curves) {
   };
   add(column, "shown", { colour: "accent", width: 2.25 });
   add(right, "right", { colour: "good", width: 1.75 });
-  add(best, "highest", { colour: "bad", width: 1.75, dash: [5, 3] });
+  if (run.columns.length > 1) add(best, "highest", { colour: right < 0 ? "text" : "bad", width: 1.75, dash: [5, 3] });
   const others = curves
     .map((values, j) => ({ values, j, colour: "line", width: 1 }))
     .filter(({ j }) => !named.has(j));
@@ -138,7 +138,8 @@ function answerLine(run, index) {
 function scoreTable(run, index, column, onPick) {
   const order = run.columns.map((_, j) => j).sort((a, b) => value(run, index, b) - value(run, index, a) || a - b);
   const [high, low] = [value(run, index, order[0]), value(run, index, order[order.length - 1])];
-  const best = bestColumn(run, index);
+  const best = run.columns.length > 1 ? bestColumn(run, index) : -1;
+  const isJudged = run.columns.some((_, j) => isRight(run, index, j));
   const from = low < 0 && high > 0 ? 0 : null;
   const place = (number) => (high > low ? (number - low) / (high - low) : 1);
   const body = make("tbody");
@@ -155,7 +156,7 @@ function scoreTable(run, index, column, onPick) {
     if (onPick) button.addEventListener("click", () => onPick(index, j));
     const row = make(
       "tr",
-      { className: [right ? "right" : "", j === best ? "best" : "", j === column ? "shown" : ""].join(" ").trim() },
+      { className: [right ? "right" : "", j === best ? "best" : "", j === best && isJudged && !right ? "wrong" : "", j === column ? "shown" : ""].join(" ").trim() },
       make("th", { scope: "row" }, button),
       make("td", { className: "marks" }, marks),
       make("td", { className: "bars" }, bar),

@@ -4,7 +4,7 @@ import { onThemeChange, styleOf, theme } from "./colours.js";
 import { make, shown } from "./data.js";
 
 const FONT = "11px system-ui, sans-serif";
-const BAND = 34; // of the names of groups above the columns, two lines
+const BAND = 46; // of the names of groups above the columns, three lines
 const MAX_HEADER = 170;
 const PRINTED = { width: 1000, height: 1250 };
 
@@ -121,8 +121,8 @@ export function createHeatmap(host, on) {
     for (const [cell, colour] of [[hovered, colours.text], [selected, colours.mark]]) {
       if (!cell || box.printing) continue;
       const [cx, cy] = [left + cell[1] * w - x, top + cell[0] * h - y];
-      outline(cx - 1, cy - 1, w - gap + 2, h - gap + 2, colours.panel, 4);
-      outline(cx - 1, cy - 1, w - gap + 2, h - gap + 2, colour, 2);
+      outline(cx + 2.5, cy + 2.5, w - gap - 5, h - gap - 5, colours.panel, 1);
+      outline(cx + 1, cy + 1, w - gap - 2, h - gap - 2, colour, 2);
     }
   }
 
@@ -152,7 +152,7 @@ export function createHeatmap(host, on) {
       const active = selected?.[0] === r || hovered?.[0] === r;
       context.textAlign = "right";
       context.fillStyle = active ? colours.text : colours.muted;
-      context.fillText(fitted(row.label, left - groups - 10), left - 7, middle);
+      context.fillText(fitted(row.label, left - groups - 10, true), left - 7, middle);
       const first = r === firstRow || view.rows[r - 1].group !== row.group;
       if (groups && first) {
         context.textAlign = "left";
@@ -208,26 +208,29 @@ export function createHeatmap(host, on) {
     }
   }
 
-  // A text in at most two lines, each fitting a width.
-  function folded(text, width) {
-    if (context.measureText(text).width <= width) return [text];
+  // A text in at most so many lines, each fitting a width.
+  function folded(text, width, lines = 3) {
+    if (lines === 1 || context.measureText(text).width <= width) return [fitted(text, width)];
     const words = text.split(" ");
-    let first = "";
-    while (words.length > 1 && context.measureText(`${first} ${words[0]}`.trim()).width <= width) {
-      first = `${first} ${words.shift()}`.trim();
+    let first = words.shift();
+    while (words.length && context.measureText(`${first} ${words[0]}`).width <= width) {
+      first += ` ${words.shift()}`;
     }
-    return first ? [first, fitted(words.join(" "), width)] : [fitted(text, width)];
+    return [fitted(first, width), ...(words.length ? folded(words.join(" "), width, lines - 1) : [])];
   }
 
-  function fitted(text, width) {
+  // As much of a text as fits a width: its beginning, or its end, by which takes differ.
+  function fitted(text, width, fromEnd = false) {
     if (context.measureText(text).width <= width) return text;
-    let [low, high] = [0, text.length];
+    const letters = [...text];
+    const part = (n) => (fromEnd ? `…${letters.slice(letters.length - n).join("")}` : `${letters.slice(0, n).join("")}…`);
+    let [low, high] = [0, letters.length];
     while (low < high) {
       const middle = (low + high + 1) >> 1;
-      if (context.measureText(`${text.slice(0, middle)}…`).width <= width) low = middle;
+      if (context.measureText(part(middle)).width <= width) low = middle;
       else high = middle - 1;
     }
-    return low ? `${text.slice(0, low)}…` : "";
+    return low ? part(low) : "";
   }
 
   function redraw() {

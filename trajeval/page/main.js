@@ -184,10 +184,12 @@ byId("run").addEventListener("change", (event) => chooseRun(event.target.value))
 byId("view").addEventListener("change", (event) => {
   state.view = event.target.value;
   refresh();
+  grid.scrollTo(0, 0);
 });
 byId("order").addEventListener("change", (event) => {
   state.order = event.target.value;
   refresh();
+  grid.scrollTo(0, 0);
 });
 byId("search").addEventListener("input", (event) => {
   state.query = event.target.value;

@@ -34,6 +34,7 @@ function videoPlayer(row, media) {
   const callbacks = [];
   const tell = () => callbacks.forEach((callback) => callback());
   for (const name of ["timeupdate", "seeked", "loadeddata"]) video.addEventListener(name, tell);
+  keepToPart(video, media.src);
   let running = 0;
   const everyFrame = () => {
     tell();
@@ -64,6 +65,20 @@ function videoPlayer(row, media) {
       video.load();
     },
   };
+}
+
+// Browsers stop at the end of #t=START,END once; played again they would go on beyond it.
+function keepToPart(video, src) {
+  const part = /#t=([\d.]*)(?:,([\d.]+))?$/.exec(src);
+  if (!part) return;
+  const [start, end] = [Number(part[1]), Number(part[2] ?? Infinity)];
+  video.loop = false; // to the beginning of the file
+  video.addEventListener("play", () => {
+    if (video.currentTime < start || video.currentTime >= end) video.currentTime = start;
+  });
+  video.addEventListener("timeupdate", () => {
+    if (!video.paused && video.currentTime >= end) video.pause();
+  });
 }
 
 function imagePlayer(row, media) {

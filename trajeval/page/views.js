@@ -79,7 +79,7 @@ function similarities(run, state) {
     isRight: (r, c) => isRight(run, rows[r], columns[c]),
     isBest: (r, c) => {
       if (!best.has(rows[r])) best.set(rows[r], bestColumn(run, rows[r]));
-      return best.get(rows[r]) === columns[c];
+      return run.columns.length > 1 && best.get(rows[r]) === columns[c];
     },
     scale: scaleOf(run, difference, at),
     caption: difference ? differenceText(run) : run.label,
@@ -89,7 +89,7 @@ function similarities(run, state) {
       const [i, j] = [rows[r], columns[c]];
       const lines = [`${shown(at(i, j))}`, run.columns[j].name, data.rows[i].name];
       if (isRight(run, i, j)) lines[0] += " · right";
-      if (bestColumn(run, i) === j) lines[0] += " · highest of this clip";
+      if (run.columns.length > 1 && bestColumn(run, i) === j) lines[0] += " · highest of this clip";
       return lines;
     },
   };
