@@ -68,7 +68,10 @@ def test_values_are_of_their_types(lists):
         (["--size", "66"], "--size 66: odd after halving"),
         (["--size", "600"], "--size 600: takes an even number from 64 to 512"),
         (["--batch-size", "1.5"], "--batch-size 1.5: takes a whole number from 1 to 4096"),
-        (["--device", "cuda:01"], "--device cuda:01: takes auto, cpu, cuda, cuda:N or mps"),
+        (
+            ["--device", "cuda:01"],
+            "--device cuda:01: takes auto, cpu, cuda, cuda:N, mps, cuda:0,cuda:1 or cuda:all",
+        ),
         (["--precision", "int8"], "--precision int8: takes auto, float32, tf32, bfloat16, float16"),
         (["--cache-size", "0"], "--cache-size 0: takes a number above 0, up to 1000000"),
         (["--cache-size", "1e300"], "--cache-size 1e300: takes a number above 0, up to 1000000"),

@@ -252,7 +252,7 @@ def test_all_problems_at_once_and_nothing_heavy(project):
     assert done.stderr.splitlines() == [
         "--n-frames seven: takes an even number from 2 to 1024",
         "--batch-size 0: takes a whole number from 1 to 4096",
-        "--device tpu: takes auto, cpu, cuda, cuda:N or mps",
+        "--device tpu: takes auto, cpu, cuda, cuda:N, mps, cuda:0,cuda:1 or cuda:all",
         "--size 201: takes an even number from 64 to 512",
         "no.pth does not exist.",
         ". is a folder, not a file.",

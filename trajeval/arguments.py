@@ -6,10 +6,12 @@ Start-up matters: nothing here imports anything heavy.
 import argparse
 from collections import Counter
 from difflib import get_close_matches
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 from trajeval.cache import default_folder
+from trajeval.devices import are_several
 from trajeval.inputs import BASELINE, Prompt, Trajectory, read_prompts, read_trajectories
 from trajeval.model import Judge
 from trajeval.options import BASELINE_SIMILARITIES, Option, shared_options
@@ -104,7 +106,7 @@ def check_arguments(
         problems.append("--problem-sets: cannot be combined with -t or -p")
     problems += model_class.check(args)
     problems += check_combinations(args) + check_views(args) + check_judge(model_class, args)
-    problems += check_option(args)
+    problems += check_option(args) + check_workers(args)
     if args.experiment_id is None:
         if not args.shard:
             problems.append("-e NAME is missing: the name of the results")
@@ -198,6 +200,22 @@ def check_views(args) -> list[str]:
         args.curve_points = 15
     elif args.curves is None:
         problems.append("--curve-points: requires --curves")
+    return problems
+
+
+def check_workers(args) -> list[str]:
+    """What --ray, and --device with several devices, cannot do without or with."""
+    given = f"--ray {args.ray}" if args.ray else f"--device {args.device}"
+    if args.ray is None and not are_several(args.device or ""):
+        return []
+    problems = []
+    if find_spec("ray") is None:
+        problems.append(
+            f'{given}: the package "ray" is not installed: run with `uv run --extra ray`, or '
+            "`pip install ray`"
+        )
+    if getattr(args, "device_map", None):
+        problems.append(f"{given}: cannot be combined with --device-map")
     return problems
 
 

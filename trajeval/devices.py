@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from trajeval.terminal import UserError
 
 MAX_CLIPS = 4  # at a time on a CPU: each takes some 200 MB
+_limits: dict[str, int] = {}  # of this process, where several share a machine
 
 
 def choose_device(name: str) -> str:
@@ -36,6 +37,22 @@ def choose_device(name: str) -> str:
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise UserError(f"--device {name}: there are {torch.cuda.device_count()} CUDA devices")
     return name
+
+
+def devices_of(name: str) -> list[str]:
+    """The devices of a name, as choose_device has them; or several, of "cuda:0,cuda:1" or
+    "cuda:all". Raises UserError."""
+    if name != "cuda:all":
+        return [choose_device(one) for one in name.split(",")]
+    choose_device("cuda")
+    import torch
+
+    return [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+
+
+def are_several(name: str) -> bool:
+    """Whether a name is one of several devices."""
+    return "," in name or name == "cuda:all"
 
 
 def may_have_gpu() -> bool:
@@ -117,12 +134,26 @@ def split_work(device: str) -> tuple[int, int]:
     """
     if device != "cpu":
         return (2 if device.startswith("cuda") else 1), 1
-    batches = min(n_cores(), MAX_CLIPS)
-    return batches, n_cores() // batches
+    return split_cores(n_cores(), _limits.get("batches", MAX_CLIPS))
+
+
+def split_cores(cores: int, most: int = MAX_CLIPS) -> tuple[int, int]:
+    """How many batches at a time some cores of a machine compute, at most so many, and how many
+    cores each has."""
+    batches = max(1, min(cores, most))
+    return batches, cores // batches
+
+
+def limit_to(cores: int, batches: int | None) -> None:
+    """From now on this process uses so many cores, for so many batches at a time on a CPU: where
+    several processes share a machine. None: as many as one process alone."""
+    _limits.update(cores=cores, batches=batches or MAX_CLIPS)
 
 
 def n_cores() -> int:
     """How many cores this process may use."""
+    if "cores" in _limits:
+        return _limits["cores"]
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -4,7 +4,7 @@ torch and the video decoder are imported where they are needed: with everything 
 neither is.
 """
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from importlib.metadata import version
 from pathlib import Path
@@ -149,9 +149,11 @@ def embed_trajectories(
     cache: Cache = NO_CACHE,
     views: Sequence[View] = (WHOLE,),
     prompts: Sequence[Sequence[str]] | None = None,
+    compute: Callable[..., Generator] | None = None,
 ) -> Generator[Embedded | Exception, None, None]:
     """Yields, for each video in turn (see videos.read_clip), its Embedded, or the videos.VideoError
-    if it cannot be used. views: the whole first. prompts: of each video, for a Judge. No more is in
+    if it cannot be used. views: the whole first. prompts: of each video, for a Judge. compute: what
+    is called as compute_here, which is the default. No more is in
     memory than the batches at work and the few videos decoded ahead of them. Closing the iterator
     ends its threads. Raises UserError."""
     sources = [source_of(video, f"video {i}") for i, video in enumerate(videos)]
@@ -162,11 +164,7 @@ def embed_trajectories(
     asked = prompts or [None] * len(sources)
     shelves = [Shelf(cache, key, views, own) for key, own in zip(keys, asked)]
     missing = [(source, shelf.missing) for source, shelf in zip(sources, shelves) if shelf.missing]
-    if is_judge(model):
-        computed = score_fresh(model, missing)
-    else:
-        computed = embed_fresh(model, missing, batch_size)
-    with closing(computed) as fresh:
+    with closing((compute or compute_here)(model, missing, batch_size)) as fresh:
         for source, content, shelf in zip(sources, hashes, shelves):
             if not shelf.missing:
                 yield shelf.all(content=content, kept=True)
@@ -180,6 +178,14 @@ def embed_trajectories(
             partly = bool(shelf.entries)
             shelf.add(answer, keep=same is not None)
             yield shelf.all(content=same, partly=partly)
+
+
+def compute_here(model, requests: list[tuple], batch_size: int | None) -> Generator:
+    """Yields the Fresh of each (source, what is missing of each view), as Shelf has it, or its
+    VideoError, computed in this process. Raises UserError."""
+    if is_judge(model):
+        return score_fresh(model, requests)
+    return embed_fresh(model, requests, batch_size)
 
 
 def embed_prompts(

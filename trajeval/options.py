@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from trajeval.inputs import BASELINE
-from trajeval.values import choice, device, number, path, shard, whole
+from trajeval.values import choice, device, number, path, ray_address, shard, whole
 
 BASELINE_SIMILARITIES = ("projection", "goal-baseline")
 MAX_FALSE_POSITIVES = 0.05
@@ -112,10 +112,20 @@ MODEL_OPTIONS = (
     ),
     Option(
         "--device",
-        "where the networks run: auto (the fastest available), cpu, cuda, cuda:N or mps",
+        "where the networks run: auto (the fastest available), cpu, cuda, cuda:N or mps; "
+        "cuda:0,cuda:1 or cuda:all: on several, with the package ray",
         "DEVICE",
         device,
         "auto",
+    ),
+    Option(
+        "--ray",
+        "embed on all machines of a Ray cluster, HOST:PORT or auto, on all their GPUs; without a "
+        "value, in several processes on this machine",
+        "ADDRESS",
+        ray_address,
+        shown="off",
+        optional="local",
     ),
     Option(
         "--precision",

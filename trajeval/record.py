@@ -15,7 +15,7 @@ PACKAGES = ("torch", "numpy", "av", "matplotlib")
 # Options that say where results and embeddings go and what is shown, not what results are.
 NO_MATTER = {
     *("output_dir", "problem_sets", "verbose", "batch_size"),
-    *("cache_dir", "cache_size", "no_cache", "export_progress", "shard"),
+    *("cache_dir", "cache_size", "no_cache", "export_progress", "shard", "ray"),
 }
 
 

@@ -6,6 +6,7 @@ Start-up matters: what is heavy to import is imported once the inputs have been 
 """
 
 import time
+from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from trajeval import messages
 from trajeval.arguments import Inputs
 from trajeval.cache import Cache
+from trajeval.devices import are_several, devices_of
 from trajeval.files import real_paths
 from trajeval.inputs import BASELINE
 from trajeval.terminal import UserError, printable, progress, tell, tell_all, telling_few
@@ -58,7 +60,8 @@ def load(model_class, args) -> tuple:
     if args.cache_dir is None and not args.no_cache:
         problem = "this user has no home folder; --cache-dir names another"
     tell_all(messages.of_cache(problem), "warnings")
-    model = model_class.from_arguments(args, cache)
+    first, *_ = devices_of(args.device)  # of several: it embeds the prompts
+    model = model_class.from_arguments(Namespace(**vars(args) | {"device": first}), cache)
     tell_all(messages.of_model(model, args.verbose), "lines", verbose=True)
     return model, cache
 
@@ -118,6 +121,7 @@ def embed_videos(sets: list[Inputs], model, cache: Cache, args) -> list[list]:
     embedded = embed_trajectories(
         *(model, sources, args.batch_size, cache, views),
         prompts=None if prompts is None else [prompts[part] for part in videos],
+        compute=compute_for(args),
     )
     with (
         closing(embedded),
@@ -137,6 +141,19 @@ def embed_videos(sets: list[Inputs], model, cache: Cache, args) -> list[list]:
     shard = f"shard {own} of {of_all}: " if args.shard else ""
     tell(shard + messages.of_videos(list(answers.values()), views, time.monotonic() - start))
     return [[answers[part] for part in own if part in answers] for own in parts]
+
+
+def compute_for(args):
+    """Where --ray or --device ask for it, what computes on several devices or machines."""
+    if args.ray is None and not are_several(args.device):
+        return None
+
+    def compute(model, missing, batch_size):
+        from trajeval.cluster import compute_on_ray  # which the cache may spare us
+
+        yield from compute_on_ray(model, missing, batch_size, args)
+
+    return compute
 
 
 def views_for(model, args) -> list:

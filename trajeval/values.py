@@ -47,8 +47,18 @@ def path(text: str) -> str:
 
 
 def device(text: str) -> str:
-    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d|:[1-9]\d)?", text, re.ASCII):
-        raise ValueError("takes auto, cpu, cuda, cuda:N or mps")
+    one = r"cuda:(?:\d|[1-9]\d)"
+    names = text.split(",")
+    if not re.fullmatch(rf"auto|cpu|mps|cuda|cuda:all|{one}(?:,{one})*", text, re.ASCII):
+        raise ValueError("takes auto, cpu, cuda, cuda:N, mps, cuda:0,cuda:1 or cuda:all")
+    if len(set(names)) < len(names):
+        raise ValueError("names a device twice")
+    return text
+
+
+def ray_address(text: str) -> str:
+    if not re.fullmatch(r"local|auto|[^\s/]+:\d{1,5}", text, re.ASCII):
+        raise ValueError("takes HOST:PORT of a cluster, auto (the one that runs here) or no value")
     return text
 
 
