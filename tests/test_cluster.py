@@ -25,6 +25,7 @@ from trajeval.videos import VideoError
 from trajeval.views import WHOLE
 from trajeval.workers import Place, Worker, recipe_of
 
+pytest.importorskip("ray", reason="no ray: uv run --group cluster pytest")
 LISTS = ["-t", "t.txt", "-p", "p.txt", "-o", "out", "--device", "cpu"]
 N = 24
 OVER = 60  # seconds
