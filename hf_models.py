@@ -11,9 +11,17 @@ from hf_loading import check_memory, strict_loading
 from trajeval import readings
 from trajeval.files import stamps
 from trajeval.model import Model
+from trajeval.options import Option, choice
 from trajeval.terminal import UserError, printable
 from trajeval.weights import check_finite, sha256
 
+DEVICE_MAP = Option(
+    "--device-map",
+    "auto: spread the weights over all GPUs and the main memory, with accelerate",
+    "HOW",
+    choice("auto"),
+    shown="all on --device",
+)
 # How a folder's processor prepares frames: what run.json and users are told.
 PREPARATION = (
     *("do_resize", "size", "do_center_crop", "crop_size", "resample"),

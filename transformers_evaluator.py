@@ -19,11 +19,11 @@ from pathlib import Path
 
 from hf_embedders import PeVideo, VideoPrism
 from hf_folders import CONFIG, MODULES, on_disk, read_json, small_files, wrong_name
-from hf_models import FolderModel
+from hf_models import DEVICE_MAP, FolderModel
 from hf_sentences import SentenceModel, wrong_package
 from hf_xclip import XClip
 from trajeval.evaluator import main
-from trajeval.options import Option, choice, whole
+from trajeval.options import Option, whole
 from trajeval.terminal import UserError, printable
 
 MODEL = "Qwen/Qwen3-VL-Embedding-2B"
@@ -57,13 +57,7 @@ class TransformersModel(FolderModel):
             whole(1, 1_000_000),
             shown="all",
         ),
-        Option(
-            "--device-map",
-            "auto: spread the weights over all GPUs and the main memory, with accelerate",
-            "HOW",
-            choice("auto"),
-            shown="all on --device",
-        ),
+        DEVICE_MAP,
     )
 
     @classmethod

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from hf_folders import on_disk, wrong_name
-from hf_models import SAFELY, FolderModel, check_prompts, clip_scaling
+from hf_models import DEVICE_MAP, SAFELY, FolderModel, check_prompts, clip_scaling
 from trajeval.evaluator import main
 from trajeval.model import Judge
 from trajeval.options import Option, choice
@@ -65,13 +65,7 @@ class VlmJudge(FolderModel, Judge):
             "true",
         ),
         Option("--chat-template", "ask --question true as a whole message of the model's template"),
-        Option(
-            "--device-map",
-            "auto: spread the weights over all GPUs and the main memory, with accelerate",
-            "HOW",
-            choice("auto"),
-            shown="all on --device",
-        ),
+        DEVICE_MAP,
     )
 
     def __init__(
