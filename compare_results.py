@@ -51,16 +51,22 @@ def run(argv):
     if len(args.results) == 1:
         return make_page_again(args.results[0], problems)
     runs = read_runs(args.results, problems)
+    # Slow to import, so once there is something to compare.
+    from trajeval.comparison import as_text, compare
+    from trajeval.page_files import comparison_page
+    from trajeval.panels import draw
+
+    name, folder = args.experiment_id, args.output_dir
     names = unique_names(runs, args.results)
-    picture, table = f"{args.experiment_id}.png", compare(runs, names, args.results)
+    table = compare(runs, names, args.results)
     files = {
-        picture: draw(runs, names),
-        f"{args.experiment_id}.html": draw_page(args, runs, names, table),
-        f"{args.experiment_id}.csv": as_csv(table[0], table[1:]) if table else None,
+        f"{name}.png": draw(runs, names),
+        f"{name}.html": comparison_page(name, runs, args.results, names, table, folder),
+        f"{name}.csv": as_csv(table[0], table[1:]) if table else None,
     }
-    tell(describe(table, names))
-    replace_files(args.output_dir, files)
-    answer(Path(args.output_dir) / picture)
+    tell(as_text(table, names) if table else "nothing is labelled, so there are no metrics")
+    replace_files(folder, files)
+    answer(Path(folder) / f"{name}.png")
     return 0
 
 
@@ -71,13 +77,6 @@ def make_page_again(folder, problems):
     replace_files(folder, page_again(folder))
     answer(Path(folder) / PAGE)
     return 0
-
-
-def draw_page(args, runs, names, table):
-    from trajeval.page_files import comparison_page
-
-    name, place = args.experiment_id, args.output_dir
-    return comparison_page(name, runs, args.results, names, table, place)
 
 
 def parse_arguments(argv):
@@ -142,24 +141,6 @@ def unique_names(runs, folders):
     """The experiments' names, or their folders where two are the same."""
     names = [run.name for run in runs]
     return names if len(set(names)) == len(names) else [str(folder) for folder in folders]
-
-
-def draw(runs, names):
-    from trajeval.panels import draw
-
-    return draw(runs, names)
-
-
-def compare(runs, names, folders):
-    from trajeval.comparison import compare
-
-    return compare(runs, names, folders)
-
-
-def describe(table, names):
-    from trajeval.comparison import as_text
-
-    return as_text(table, names) if table else "nothing is labelled, so there are no metrics"
 
 
 if __name__ == "__main__":
