@@ -228,3 +228,21 @@ def margins(scores: np.ndarray, right: np.ndarray) -> np.ndarray:
     right, scores = right[single], scores[single]
     apart[single] = only(right, scores).max(1) - only(~right, scores).max(1)
     return apart
+
+
+class Answers(NamedTuple):
+    """Of each trajectory. groups: int64 [N], the answer of `answers`. hits: whether that is right,
+    None without a label. margins: None without exactly one label, or with only one group."""
+
+    groups: np.ndarray
+    hits: list[bool | None]
+    margins: list[float | None]
+
+
+def answers_and_margins(scores: np.ndarray, right: np.ndarray) -> Answers:
+    first, apart = ranks_of_right(scores, right) == 1, margins(scores, right)
+    return Answers(
+        answers(scores, right),
+        [bool(hit) if own.any() else None for hit, own in zip(first, right)],
+        [float(margin) if np.isfinite(margin) else None for margin in apart],
+    )

@@ -9,7 +9,7 @@ import numpy as np
 
 from trajeval.curves import Curves
 from trajeval.inputs import BASELINE
-from trajeval.metrics import answers, confusion, has_one, margins, ranks_of_right
+from trajeval.metrics import answers_and_margins, confusion, has_one
 from trajeval.names import short_names
 from trajeval.results import groups_in
 from trajeval.similarity import cosine_similarity, mean_direction
@@ -137,15 +137,14 @@ def answers_data(table: Table) -> dict:
     other."""
     entries, _ = groups_of(table.columns)
     scores, right = group_scores(table), is_right(table.rows, entries)
-    answered, apart = answers(scores, right), margins(scores, right)
-    first = ranks_of_right(scores, right) == 1
+    found = answers_and_margins(scores, right)
     return {
         "groups": [entry.name for entry in entries],
         "scores": packed(scores),
-        "answered": answered.tolist(),
-        "hits": [bool(hit) if own.any() else None for hit, own in zip(first, right)],
-        "margins": [round(float(m), 6) if np.isfinite(m) else None for m in apart],
-        "pairs": confused_pairs(scores, right, answered),
+        "answered": found.groups.tolist(),
+        "hits": found.hits,
+        "margins": [None if margin is None else round(margin, 6) for margin in found.margins],
+        "pairs": confused_pairs(scores, right, found.groups),
     }
 
 

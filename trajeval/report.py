@@ -10,7 +10,7 @@ from trajeval import probe, ratings, rising, success
 from trajeval.cache import NO_CACHE, Cache
 from trajeval.curves import Control, Curves
 from trajeval.figures import as_png, heatmap
-from trajeval.metrics import answers, margins, ranks_of_right
+from trajeval.metrics import answers_and_margins
 from trajeval.names import with_short_names
 from trajeval.options import MAX_FALSE_POSITIVES
 from trajeval.results import as_csv, as_json, as_npy
@@ -160,8 +160,7 @@ def scores_csv(table: Table, curves: Curves | None = None) -> bytes:
     with curves, when the one of its first label is highest."""
     groups, _ = groups_of(table.columns)
     scores, right = group_scores(table), is_right(table.rows, groups)  # [N, G]
-    answered, is_first = answers(scores, right), ranks_of_right(scores, right) == 1
-    apart = margins(scores, right)
+    found = answers_and_margins(scores, right)
     names, (header, cells) = [group.name for group in groups], of_rows(table.rows)
     times = [[]] * len(table.rows)
     if curves:
@@ -171,12 +170,12 @@ def scores_csv(table: Table, curves: Curves | None = None) -> bytes:
         [*header, *(f"score {name}" for name in names), *of_labels],
         (
             [
-                *(*row, *scores[i].tolist(), names[answered[i]]),
-                int(is_first[i]) if right[i].any() else "",
-                round(float(apart[i]), 12) if np.isfinite(apart[i]) else "",
+                *(*row, *scores[i].tolist(), names[found.groups[i]]),
+                "" if hit is None else int(hit),
+                "" if margin is None else round(margin, 12),
                 *times[i],
             ]
-            for i, row in enumerate(cells)
+            for i, (row, hit, margin) in enumerate(zip(cells, found.hits, found.margins))
         ),
     )
 
