@@ -7,6 +7,7 @@ import numpy as np
 
 STANDARDIZED, VISTA = "standardised for each prompt", "rescaled as in ViSTa"
 SOFTMAX = "softmax at temperature"
+LARGE_ROWS = 100_000
 
 
 class Entry(NamedTuple):
@@ -42,6 +43,12 @@ class Table(NamedTuple):
     columns: list[Entry]
     label: str
     warnings: tuple[str, ...] = ()
+
+    @property
+    def is_large(self) -> bool:
+        """Whether it has too many rows for text: they are written as Parquet, and metrics.json has
+        only the most important of them."""
+        return len(self.rows) > LARGE_ROWS
 
     @property
     def is_softmax(self) -> bool:
