@@ -65,9 +65,7 @@ def fingerprint(inputs, model, contents: list[str | None]) -> str:
         "model": describe_model(model),
         "videos": video_key(model),
         "prompts": [prompt._replace(line=0) for prompt in inputs.prompts],
-        "trajectories": [
-            one._replace(path=one.path.as_posix(), line=0) for one in inputs.trajectories
-        ],
+        "trajectories": [one._replace(line=0, file=None)[:-1] for one in inputs.trajectories],
         "contents": contents,
     }
     return hashlib.sha256(to_json(depends_on)).hexdigest()
@@ -105,12 +103,12 @@ def describe_source(trajectory, args) -> dict:
     return found
 
 
-def from_results(path: Path, output_dir: str, experiment_id: str) -> str:
+def from_results(path: str, output_dir: str, experiment_id: str) -> str:
     """The path of a file from the folder of the results; absolute on another drive of Windows."""
     try:
         return Path(os.path.relpath(path, Path(output_dir, experiment_id))).as_posix()
     except ValueError:
-        return path.absolute().as_posix()
+        return Path(path).absolute().as_posix()
 
 
 def describe_clip(found) -> dict:

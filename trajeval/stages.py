@@ -19,7 +19,6 @@ from trajeval import messages
 from trajeval.arguments import Inputs
 from trajeval.cache import Cache
 from trajeval.devices import are_several, devices_of
-from trajeval.files import real_paths
 from trajeval.inputs import BASELINE
 from trajeval.terminal import UserError, printable, progress, tell, tell_all, telling_few
 
@@ -68,7 +67,7 @@ def load(model_class, args) -> tuple:
 
 def embed(sets: list[Inputs], model, cache: Cache, args, clock: Clock) -> list[Embeddings]:
     """The embeddings of each set's prompts and videos. Raises UserError."""
-    repeats = [line for inputs in sets for line in messages.of_repeats(inputs)]
+    repeats = (line for inputs in sets for line in messages.of_repeats(inputs))
     tell_all(repeats, "repeated files", args.verbose)
     # What draws takes a second to import: beside the videos, which mostly run outside Python.
     with imported_meanwhile("trajeval.report"):
@@ -105,11 +104,7 @@ def embed_videos(sets: list[Inputs], model, cache: Cache, args) -> list[list]:
     """For each set what `Embeddings.videos` has, but only of the videos in --shard."""
     from trajeval.embedding import embed_trajectories
 
-    real_path = real_paths()
-    parts = [
-        [(real_path(one.path), one.start, one.end) for one in inputs.trajectories]
-        for inputs in sets
-    ]
+    parts = [[one.part for one in inputs.trajectories] for inputs in sets]
     videos = {
         part: one for inputs, own in zip(sets, parts) for part, one in zip(own, inputs.trajectories)
     }
