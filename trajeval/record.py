@@ -82,9 +82,7 @@ def fingerprint(inputs, model, contents: Iterable[str | None]) -> str:
     hasher = hashlib.sha256(to_json(depends_on))
     trajectories = zip(inputs.trajectories, contents)
     while some := list(islice(trajectories, AT_ONCE)):
-        hasher.update(
-            to_json([[*one._replace(path=one.path.as_posix(), line=0), has] for one, has in some])
-        )
+        hasher.update(to_json([[*one._replace(line=0, file=None), has] for one, has in some]))
     return hasher.hexdigest()
 
 
@@ -120,12 +118,12 @@ def describe_source(trajectory, args) -> dict:
     return found
 
 
-def from_results(path: Path, output_dir: str, experiment_id: str) -> str:
+def from_results(path: str, output_dir: str, experiment_id: str) -> str:
     """The path of a file from the folder of the results; absolute on another drive of Windows."""
     try:
         return Path(os.path.relpath(path, Path(output_dir, experiment_id))).as_posix()
     except ValueError:
-        return path.absolute().as_posix()
+        return Path(path).absolute().as_posix()
 
 
 def describe_clip(found) -> dict:

@@ -19,7 +19,6 @@ from trajeval import messages
 from trajeval.arguments import Inputs
 from trajeval.cache import Cache
 from trajeval.devices import are_several, devices_of
-from trajeval.files import real_paths
 from trajeval.inputs import BASELINE, Trajectory
 from trajeval.terminal import UserError, printable, progress, tell, tell_all, telling_few
 
@@ -66,7 +65,7 @@ def load(model_class, args) -> tuple:
 
 def embed(sets: list[Inputs], model, cache: Cache, args, clock: Clock) -> list[Embeddings]:
     """The embeddings of each set's prompts and videos. Raises UserError."""
-    repeats = [line for inputs in sets for line in messages.of_repeats(inputs)]
+    repeats = (line for inputs in sets for line in messages.of_repeats(inputs))
     tell_all(repeats, "repeated files", args.verbose)
     # What draws takes a second to import: beside the videos, which mostly run outside Python.
     with imported_meanwhile("trajeval.evaluation"):
@@ -143,12 +142,11 @@ def embed_videos(sets: list[Inputs], model, cache: Cache, args) -> "list[Answers
 def different_videos(sets: list[Inputs]) -> tuple[list[Trajectory], list[array]]:
     """The different parts of files in all sets, and for the trajectories of each set their numbers
     among those."""
-    real_path, found = real_paths(), {}
-    videos, numbers = [], []
+    found, videos, numbers = {}, [], []
     for inputs in sets:
         own = array("q")
         for one in inputs.trajectories:
-            number = found.setdefault((real_path(one.path), one.start, one.end), len(found))
+            number = found.setdefault(one.part, len(found))
             own.append(number)
             if number == len(videos):
                 videos.append(one)
