@@ -183,7 +183,7 @@ def evaluate(inputs: Inputs, model, embedded: Embeddings, clock: Clock) -> tuple
     """The similarities of a set, and everything that is to be written of them. Raises UserError,
     with status 1, if none of its videos could be used."""
     from trajeval.page import page_of
-    from trajeval.page_data import Run, baseline_of
+    from trajeval.page_data import Run, baseline_of, page_rows
     from trajeval.record import record_of
     from trajeval.report import report
     from trajeval.results import as_json, as_npz
@@ -220,10 +220,11 @@ def evaluate(inputs: Inputs, model, embedded: Embeddings, clock: Clock) -> tuple
         made.files["embeddings.npz"] = as_npz(
             trajectories=names, videos=videos, prompts=words, texts=embedded.texts
         )
-    groups = [prompt.group for prompt in inputs.prompts]
-    baseline = baseline_of(table.label, groups, videos, embedded.texts)
+    groups, rows = [prompt.group for prompt in inputs.prompts], page_rows(table)
+    shown = None if videos is None else videos[rows]
+    baseline = baseline_of(table.label, groups, shown, embedded.texts)
     with clock.timed("page"):
-        run = Run(record, table, made.verdict, curves, baseline)
+        run = Run(record, table, rows, made.verdict, curves, baseline)
         folder = Path(args.output_dir, args.experiment_id)
         made.files["report.html"] = page_of(run, folder, model.cache)
     return table, made
