@@ -27,11 +27,7 @@ def record_of(inputs, model, embedded, table, verdict, clock) -> dict:
     """
     contents = [getattr(found, "content", None) for found in embedded.videos]
     return {
-        "experiment": inputs.args.experiment_id,
-        "started": clock.started.isoformat(timespec="seconds"),
-        "arguments": vars(inputs.args),
-        "versions": versions(model),
-        **describe_model(model),
+        **head_of(inputs.args, model, clock),
         "fingerprint": fingerprint(inputs, model, contents),
         "similarity": table.label,
         "metrics": (verdict or {}).get("metrics"),
@@ -45,6 +41,17 @@ def record_of(inputs, model, embedded, table, verdict, clock) -> dict:
             for trajectory, found in zip(inputs.trajectories, embedded.videos)
         ],
         "seconds": clock.seconds,
+    }
+
+
+def head_of(args, model, clock) -> dict:
+    """What is known of a run before anything is embedded."""
+    return {
+        "experiment": args.experiment_id,
+        "started": clock.started.isoformat(timespec="seconds"),
+        "arguments": vars(args),
+        "versions": versions(model),
+        **describe_model(model),
     }
 
 

@@ -21,7 +21,8 @@ from trajeval.cache import Cache
 from trajeval.devices import are_several, devices_of
 from trajeval.files import real_paths
 from trajeval.inputs import BASELINE
-from trajeval.terminal import UserError, printable, progress, tell, tell_all, telling_few
+from trajeval.running import Going, shown, written
+from trajeval.terminal import UserError, printable, tell, tell_all, telling_few
 
 if TYPE_CHECKING:  # NumPy is imported where it is needed
     import numpy as np
@@ -75,7 +76,7 @@ def embed(sets: list[Inputs], model, cache: Cache, args, clock: Clock) -> list[E
         with clock.timed("prompts"):
             texts = embed_prompts(sets, model, cache, args.verbose)
         with clock.timed("videos"):
-            videos = embed_videos(sets, model, cache, args)
+            videos = embed_videos(sets, model, cache, args, clock)
     return [Embeddings(*of_prompts, found) for of_prompts, found in zip(texts, videos)]
 
 
@@ -101,8 +102,11 @@ def embed_prompts(sets: list[Inputs], model, cache: Cache, verbose: bool) -> lis
     return embedded
 
 
-def embed_videos(sets: list[Inputs], model, cache: Cache, args) -> list[list]:
-    """For each set what `Embeddings.videos` has, but only of the videos in --shard."""
+def embed_videos(
+    sets: list[Inputs], model, cache: Cache, args, clock: Clock | None = None
+) -> list[list]:
+    """For each set what `Embeddings.videos` has, but only of the videos in --shard. clock: None
+    for --shard, which writes nothing but the cache."""
     from trajeval.embedding import embed_trajectories
 
     real_path = real_paths()
@@ -118,20 +122,22 @@ def embed_videos(sets: list[Inputs], model, cache: Cache, args) -> list[list]:
     sources = [one.source._replace(fps=args.fps) for one in videos.values()]
     views, prompts = views_for(model, args), prompts_of_parts(model, sets, parts)
     start, answers = time.monotonic(), {}
+    going = Going("embedding" if prompts is None else "scoring", len(videos))
     embedded = embed_trajectories(
         *(model, sources, args.batch_size, cache, views),
         prompts=None if prompts is None else [prompts[part] for part in videos],
-        compute=compute_for(args),
+        compute=compute_for(args, going),
     )
     with (
         closing(embedded),
-        progress("embedding" if prompts is None else "scoring", len(videos), "videos") as advance,
+        shown(going),
+        written(going, args, model, clock),
         telling_few("errors", args.verbose) as tell_error,
         telling_few("warnings about videos", args.verbose) as tell_warning,
     ):
         for (part, trajectory), found in zip(videos.items(), embedded):
             answers[part] = found
-            advance(1)
+            going.add(trajectory.name, found)
             if isinstance(found, Exception):
                 tell_error(printable(f"error: {found}", 1000))
             elif found.warning:
@@ -143,15 +149,19 @@ def embed_videos(sets: list[Inputs], model, cache: Cache, args) -> list[list]:
     return [[answers[part] for part in own if part in answers] for own in parts]
 
 
-def compute_for(args):
-    """Where --ray or --device ask for it, what computes on several devices or machines."""
-    if args.ray is None and not are_several(args.device):
-        return None
+def compute_for(args, going: Going):
+    """What computes: this process, or, where --ray or --device ask for it, several devices or
+    machines."""
 
     def compute(model, missing, batch_size):
+        from trajeval.embedding import compute_here
+
+        going.due = len(missing)
+        if args.ray is None and not are_several(args.device):
+            return compute_here(model, missing, batch_size)
         from trajeval.cluster import compute_on_ray  # which the cache may spare us
 
-        yield from compute_on_ray(model, missing, batch_size, args)
+        return compute_on_ray(model, missing, batch_size, args, going.has_workers)
 
     return compute
 
