@@ -5,6 +5,7 @@ Start-up matters: nothing here imports anything heavy.
 
 import argparse
 from collections import Counter
+from collections.abc import Sequence
 from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,7 +13,15 @@ from typing import Any, NamedTuple, NoReturn
 
 from trajeval.cache import default_folder
 from trajeval.devices import are_several
-from trajeval.inputs import BASELINE, Prompt, Trajectory, read_prompts, read_trajectories
+from trajeval.inputs import (
+    BASELINE,
+    LARGE_ROWS,
+    Prompt,
+    Trajectory,
+    is_large,
+    read_prompts,
+    read_trajectories,
+)
 from trajeval.model import Judge
 from trajeval.options import BASELINE_SIMILARITIES, Option, shared_options
 from trajeval.progress import check_lists, check_option
@@ -141,6 +150,7 @@ def read_inputs(args: argparse.Namespace, notes: list[str]) -> tuple[Inputs, dic
     wrong = {"problems": check_groups(args, prompts, trajectories)}
     if args.max_per_group:
         trajectories = first_of_groups(trajectories, args.max_per_group)
+    wrong["problems"] += check_size(args, trajectories)
     wrong |= {
         "problems with --export-progress": check_lists(args, prompts, trajectories),
         "problems in the prompt list": wrong_prompts,
@@ -266,6 +276,17 @@ def check_groups(args, prompts: list[Prompt], trajectories: list[Trajectory]) ->
             )
             break
     return problems
+
+
+def check_size(args, trajectories: Sequence) -> list[str]:
+    """What tables of many trajectories need."""
+    if args.shard or not is_large(trajectories) or find_spec("pyarrow"):
+        return []
+    return [
+        f"{args.trajectories_path}: has more than {LARGE_ROWS:,} trajectories, whose tables are "
+        'Parquet files, and the package "pyarrow" is not installed: run with `uv run --extra '
+        "large`, or `pip install pyarrow`"
+    ]
 
 
 def first_of_groups(trajectories: list[Trajectory], n: int) -> list[Trajectory]:
