@@ -251,9 +251,8 @@ def check_groups(args, prompts: list[Prompt], trajectories: list[Trajectory]) ->
         problems.append(
             f"{args.trajectories_path}: --normalize {args.normalize} needs two trajectories or more"
         )
-    ratings = [one.rating for one in trajectories if one.rating is not None]
-    is_number = [not isinstance(rating, str) for rating in ratings]
-    if args.success_above is not None and trajectories and not (ratings and all(is_number)):
+    kinds = {type(one.rating) for one in trajectories if one.rating is not None}
+    if args.success_above is not None and trajectories and kinds != {float}:
         problems.append(
             f"{args.trajectories_path}: --success-above needs ratings that are numbers, in a "
             "column rating of a .csv list"

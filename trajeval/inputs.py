@@ -1,8 +1,10 @@
 """Reads prompt lists and trajectory lists: what their rows mean, and where the videos are."""
 
+import gc
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -42,9 +44,10 @@ class Trajectory(NamedTuple):
         return self.path + fragment(self.start, self.end)
 
     @property
-    def part(self) -> tuple[str, float | None, float | None]:
-        """What it shows: the same part of a file is equal, whatever its path is."""
-        return self.file or self.path, self.start, self.end
+    def part(self) -> Hashable:
+        """What it shows: of the same part of the same file equal, whatever the paths are."""
+        file = self.file or self.path
+        return file if self.start is self.end is None else (file, self.start, self.end)
 
     @property
     def source(self) -> Source:
@@ -71,13 +74,27 @@ def read_trajectories(path: str | Path, notes: list[str] | None = None) -> list[
     wrong_rows: list[str] = []
     wrong_entries: list[str] = []
     wrong_ratings: list[str] = []
-    rows = read_list(path, "trajectory", wrong_rows, notes)
-    found = find_all(path, rows, wrong_entries)
-    trajectories = with_all_groups(path, found, wrong_ratings)
+    with uncollected():
+        rows = read_list(path, "trajectory", wrong_rows, notes)
+        found = find_all(path, rows, wrong_entries)
+        trajectories = with_all_groups(path, found, wrong_ratings)
     wrong_ratings += mixed_ratings(path, trajectories)
     if problems := wrong_rows + wrong_entries + wrong_ratings:
         raise UserError(*problems)
     return trajectories
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Without Python's garbage collector, which would look through more and more trajectories and
+    find nothing: a fifth of the time of a million."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def find_all(path: Path, rows: Iterable[Row], problems: list[str]) -> Iterator[Trajectory]:
@@ -120,7 +137,7 @@ def with_all_groups(
     group is the same trajectory, in the same group it is repeated. Ratings that differ are added to
     the problems."""
     merged: list[Trajectory] = []
-    first_places: dict[tuple, int] = {}  # a part of a file -> where it is in merged
+    first_places: dict[Hashable, int] = {}  # a part of a file -> where it is in merged
     repeats: dict[int, list[int]] = {}  # there -> all its places, if there are several
     joined: dict[tuple[str, ...], tuple[str, ...]] = {}  # groups -> the object for equal ones
     for one in trajectories:
@@ -152,7 +169,7 @@ def with_all_groups(
 def number_parts(lists: Iterable[Sequence[Trajectory]]) -> tuple[list[Trajectory], list[array]]:
     """The different parts of files in some lists, each as the last trajectory that shows it, in the
     order of the first; and for each list the numbers of what its trajectories show."""
-    numbers: dict[tuple, int] = {}
+    numbers: dict[Hashable, int] = {}
     parts, of_lists = [], []
     for trajectories in lists:
         own = array("q")

@@ -65,7 +65,7 @@ def fingerprint(inputs, model, contents: list[str | None]) -> str:
         "model": describe_model(model),
         "videos": video_key(model),
         "prompts": [prompt._replace(line=0) for prompt in inputs.prompts],
-        "trajectories": [one._replace(line=0, file=None)[:-1] for one in inputs.trajectories],
+        "trajectories": [one._replace(line=0)[:-1] for one in inputs.trajectories],
         "contents": contents,
     }
     return hashlib.sha256(to_json(depends_on)).hexdigest()

@@ -7,7 +7,7 @@ Start-up matters: what is heavy to import is imported once the inputs have been 
 
 import time
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from importlib import import_module
@@ -160,13 +160,15 @@ def views_for(model, args) -> list:
     return views_of(args.curves, args.curve_points, args.window, args.controls, most)
 
 
-def prompts_of_parts(model, sets: list[Inputs], parts: list[list]) -> dict[tuple, list[str]] | None:
+def prompts_of_parts(
+    model, sets: list[Inputs], parts: list[list]
+) -> dict[Hashable, list[str]] | None:
     """For a Judge the prompts that each video is scored with, in any set; else None."""
     from trajeval.scoring import is_judge
 
     if not is_judge(model):
         return None
-    wanted: dict[tuple, dict[str, None]] = {}
+    wanted: dict[Hashable, dict[str, None]] = {}
     for inputs, own in zip(sets, parts):
         texts = dict.fromkeys(one.text for one in inputs.prompts if one.group != BASELINE)
         for part in own:
