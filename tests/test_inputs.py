@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trajeval.finding import TRIED
-from trajeval.inputs import number_parts, read_prompts, read_trajectories
+from trajeval.inputs import read_prompts, read_trajectories
 from trajeval.rows import MAX_LINE
 from trajeval.sources import Source
 from trajeval.terminal import UserError
@@ -352,18 +352,6 @@ def test_paths_that_are_the_same_file():
         ("w/b.mp4", "v/b.mp4"),
         ("w/l.mp4", "v/a.mp4"),
     ]
-
-
-def test_the_different_parts_of_several_lists():
-    for name in ("a.mp4", "b.mp4"):
-        write(name)
-    Path("l.mp4").symlink_to("a.mp4")
-    write("1.txt", "a.mp4\nb.mp4#t=1,2\na.mp4#t=1,2\nb.mp4#t=1.0,2\n")
-    write("2.txt", "b.mp4\nl.mp4\n")
-    lists = [read_trajectories(f"{i}.txt") for i in (1, 2)]
-    parts, numbers = number_parts(lists)
-    assert names(parts) == ["l.mp4", "b.mp4#t=1,2", "a.mp4#t=1,2", "b.mp4"]
-    assert [list(of) for of in numbers] == [[0, 1, 2, 1], [3, 0]]
 
 
 def test_a_file_a_thousand_times():

@@ -1,9 +1,8 @@
 """Reads prompt lists and trajectory lists: what their rows mean, and where the videos are."""
 
 import gc
-from array import array
 from bisect import bisect_left
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -164,24 +163,6 @@ def with_all_groups(
             groups = merged[places[n]].groups + one.groups
             merged[places[n]] = merged[places[n]]._replace(groups=joined.setdefault(groups, groups))
     return merged
-
-
-def number_parts(lists: Iterable[Sequence[Trajectory]]) -> tuple[list[Trajectory], list[array]]:
-    """The different parts of files in some lists, each as the last trajectory that shows it, in the
-    order of the first; and for each list the numbers of what its trajectories show."""
-    numbers: dict[Hashable, int] = {}
-    parts, of_lists = [], []
-    for trajectories in lists:
-        own = array("q")
-        for one in trajectories:
-            number = numbers.setdefault(one.part, len(parts))
-            own.append(number)
-            if number == len(parts):
-                parts.append(one)
-            else:
-                parts[number] = one
-        of_lists.append(own)
-    return parts, of_lists
 
 
 def mixed_ratings(path: Path, trajectories: list[Trajectory]) -> list[str]:
