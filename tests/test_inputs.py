@@ -319,6 +319,16 @@ def test_a_file_is_looked_up_once_whatever_is_listed_of_it(asked):
     assert len({id(one.groups) for one in found}) == 2
 
 
+def test_lists_of_a_folder_share_what_they_looked_up(asked):
+    write("a/v.mp4")
+    for i in range(5):
+        write(f"a/{i}.txt", "v.mp4")
+    finders = {}
+    for i in range(5):
+        assert paths(read_trajectories(f"a/{i}.txt", finders=finders)) == ["a/v.mp4"]
+    assert asked.count("a/v.mp4") == 1
+
+
 def test_files_of_folders_are_known_from_the_folders(asked):
     for i in range(20):
         write(f"v/{i}.mp4")

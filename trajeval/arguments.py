@@ -6,12 +6,14 @@ Start-up matters: nothing here imports anything heavy.
 import argparse
 from collections import Counter
 from difflib import get_close_matches
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 from trajeval.cache import default_folder
 from trajeval.devices import are_several
+from trajeval.finding import Finder
 from trajeval.inputs import BASELINE, Prompt, Trajectory, read_prompts, read_trajectories
 from trajeval.model import Judge
 from trajeval.options import BASELINE_SIMILARITIES, Option, shared_options
@@ -129,14 +131,19 @@ def check_inputs(args: argparse.Namespace, problems: list[str]) -> Inputs:
     return inputs
 
 
-def read_inputs(args: argparse.Namespace, notes: list[str]) -> tuple[Inputs, dict[str, list[str]]]:
+def read_inputs(
+    args: argparse.Namespace, notes: list[str], finders: dict[Path, Finder] | None = None
+) -> tuple[Inputs, dict[str, list[str]]]:
     """The lists that the options name, and what is wrong with them by kind of problem. notes: gets
-    what is ignored in them."""
+    what is ignored in them; finders: as read_trajectories takes them."""
     prompts, wrong_prompts = read_or_problems(
         args.prompts_path, read_prompts, notes, "-p FILE: prompts"
     )
     trajectories, wrong_trajectories = read_or_problems(
-        args.trajectories_path, read_trajectories, notes, "-t FILE: trajectories"
+        args.trajectories_path,
+        partial(read_trajectories, finders=finders),
+        notes,
+        "-t FILE: trajectories",
     )
     wrong = {"problems": check_groups(args, prompts, trajectories)}
     if args.max_per_group:

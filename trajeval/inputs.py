@@ -63,19 +63,23 @@ def read_prompts(path: str | Path, notes: list[str] | None = None) -> list[Promp
     return prompts
 
 
-def read_trajectories(path: str | Path, notes: list[str] | None = None) -> list[Trajectory]:
+def read_trajectories(
+    path: str | Path, notes: list[str] | None = None, finders: dict[Path, Finder] | None = None
+) -> list[Trajectory]:
     """The trajectories of a list, in order. An entry is a file, a folder (the videos in it, sorted;
     without any, its images are the frames of one) or a glob pattern (the files that match, sorted),
     looked up in the current folder, then in the list's own, then beside the scripts; #t=START,END
-    after it means this part of each. notes: gets what is ignored. Raises UserError, which names
-    every entry that is wrong."""
-    path = Path(path)
+    after it means this part of each. notes: gets what is ignored. finders: what lists in the same
+    folders looked up. Raises UserError, which names every entry that is wrong."""
+    path, finders = Path(path), {} if finders is None else finders
+    if path.parent not in finders:
+        finders[path.parent] = Finder(path.parent)
     wrong_rows: list[str] = []
     wrong_entries: list[str] = []
     wrong_ratings: list[str] = []
     with uncollected():
         rows = read_list(path, "trajectory", wrong_rows, notes)
-        found = find_all(path, rows, wrong_entries)
+        found = find_all(path, finders[path.parent], rows, wrong_entries)
         trajectories = with_all_groups(path, found, wrong_ratings)
     wrong_ratings += mixed_ratings(path, trajectories)
     if problems := wrong_rows + wrong_entries + wrong_ratings:
@@ -96,11 +100,12 @@ def uncollected() -> Iterator[None]:
             gc.enable()
 
 
-def find_all(path: Path, rows: Iterable[Row], problems: list[str]) -> Iterator[Trajectory]:
+def find_all(
+    path: Path, finder: Finder, rows: Iterable[Row], problems: list[str]
+) -> Iterator[Trajectory]:
     """The trajectories that the rows of a list mean, each in the group of its row. Those that mean
     none are added to the problems."""
     column = ": column path" if is_table(path) else ""
-    finder = Finder(path.parent)
     groups: dict[str | None, tuple[str, ...]] = {None: ()}
     for row in rows:
         try:
@@ -112,9 +117,9 @@ def find_all(path: Path, rows: Iterable[Row], problems: list[str]) -> Iterator[T
         except ValueError as error:
             problems.append(f"{path}:{row.line}{column}: {error}")
             continue
-        own = groups.get(row.group) or groups.setdefault(
-            row.group, (row.group,) if row.group else ()
-        )
+        own = groups.get(row.group)
+        if own is None:
+            own = groups[row.group] = (str(row.group),)
         for video in found:
             file = finder.files.get(video)
             yield Trajectory(video, own, row.line, start, end, row.rating, file)
