@@ -7,12 +7,14 @@ import argparse
 from collections import Counter
 from collections.abc import Sequence
 from difflib import get_close_matches
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 from trajeval.cache import default_folder
 from trajeval.devices import are_several
+from trajeval.finding import Finder
 from trajeval.inputs import (
     BASELINE,
     LARGE_ROWS,
@@ -138,14 +140,19 @@ def check_inputs(args: argparse.Namespace, problems: list[str]) -> Inputs:
     return inputs
 
 
-def read_inputs(args: argparse.Namespace, notes: list[str]) -> tuple[Inputs, dict[str, list[str]]]:
+def read_inputs(
+    args: argparse.Namespace, notes: list[str], finders: dict[Path, Finder] | None = None
+) -> tuple[Inputs, dict[str, list[str]]]:
     """The lists that the options name, and what is wrong with them by kind of problem. notes: gets
-    what is ignored in them."""
+    what is ignored in them; finders: as read_trajectories takes them."""
     prompts, wrong_prompts = read_or_problems(
         args.prompts_path, read_prompts, notes, "-p FILE: prompts"
     )
     trajectories, wrong_trajectories = read_or_problems(
-        args.trajectories_path, read_trajectories, notes, "-t FILE: trajectories"
+        args.trajectories_path,
+        partial(read_trajectories, finders=finders),
+        notes,
+        "-t FILE: trajectories",
     )
     wrong = {"problems": check_groups(args, prompts, trajectories)}
     if args.max_per_group:
@@ -261,9 +268,8 @@ def check_groups(args, prompts: list[Prompt], trajectories: list[Trajectory]) ->
         problems.append(
             f"{args.trajectories_path}: --normalize {args.normalize} needs two trajectories or more"
         )
-    ratings = [one.rating for one in trajectories if one.rating is not None]
-    is_number = [not isinstance(rating, str) for rating in ratings]
-    if args.success_above is not None and trajectories and not (ratings and all(is_number)):
+    kinds = {type(one.rating) for one in trajectories if one.rating is not None}
+    if args.success_above is not None and trajectories and kinds != {float}:
         problems.append(
             f"{args.trajectories_path}: --success-above needs ratings that are numbers, in a "
             "column rating of a .csv list"
