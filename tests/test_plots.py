@@ -361,7 +361,7 @@ def test_more_panels_than_are_drawn():
 
 def test_only_plots_import_what_draws_them():
     code = (
-        "import sys, trajeval.report, trajeval.stages\n"
+        "import sys, trajeval.evaluation, trajeval.stages\n"
         "sys.exit(str([m for m in ('seaborn', 'pandas', 'scipy') if m in sys.modules]))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)

@@ -50,12 +50,10 @@ def of_video(name, found) -> str:
     return f"{printable(name)}: {length} of {width}x{height}, sampled {frames}"
 
 
-def of_videos(answers: list, views: list, seconds: float) -> str:
+def of_videos(answers, views: list, seconds: float) -> str:
     """How many videos, with which views, came from the cache, were computed, or failed."""
-    failed = sum(isinstance(found, Exception) for found in answers)
-    usable = [found for found in answers if not isinstance(found, Exception)]
-    kept, partly = sum(found.kept for found in usable), sum(found.partly for found in usable)
-    computed = len(usable) - kept
+    failed, kept, partly = len(answers.failed), answers.n_kept, answers.n_partly
+    computed = len(answers) - failed - kept
     parts = []
     if kept:
         parts.append(f"{kept} from the cache")
@@ -78,7 +76,7 @@ def title(experiment_id: str, model, label: str) -> str:
     return "\n".join(lines + ([] if label == "cosine similarity" else [label]))
 
 
-def of_results(args, table, made, answers: list, seconds: dict[str, float]) -> list[str]:
+def of_results(args, table, made, answers, seconds: dict[str, float]) -> list[str]:
     """The verdict; with verbose, shapes and times; and what was skipped."""
     found = []
     if args.verbose:
@@ -86,7 +84,6 @@ def of_results(args, table, made, answers: list, seconds: dict[str, float]) -> l
         found.append(f"similarities: {n_rows} trajectories by {n_columns} prompts")
         found.append(", ".join(f"{stage} {duration:.2f} s" for stage, duration in seconds.items()))
     found += made.lines
-    failed = sum(isinstance(answer, Exception) for answer in answers)
-    if failed:
+    if failed := len(answers.failed):
         found.append(f"skipped {failed} of {plural(len(answers), 'video')}: see the errors above")
     return found

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from trajeval.inputs import BASELINE
+from trajeval.spool import Rows
 from trajeval.table import SOFTMAX, STANDARDIZED, VISTA, Entry, Table, groups_of, row_blocks
 from trajeval.terminal import printable
 
@@ -31,7 +32,7 @@ def table_of(
 
 
 def similarity_table(
-    videos: np.ndarray,
+    videos: np.ndarray | Rows,
     texts: np.ndarray,
     rows: list[Entry],
     columns: list[Entry],
@@ -41,7 +42,7 @@ def similarity_table(
     ensemble: str = "mean-similarity",
 ) -> Table:
     """Similarities of videos [N, D], one for each of `rows`, and texts [P, D], one for each of
-    `columns`.
+    `columns`. Rows of several clips each, [R, D], give as many rows of the table.
 
     Columns of the group BASELINE become no column of the table. similarity: "cosine"; "projection"
     or "goal-baseline", which need such columns and alpha in [0, 1]. ensemble: with "mean-embedding"
@@ -54,13 +55,27 @@ def similarity_table(
         columns, members = groups_of(columns)
         texts = np.stack([mean_direction(texts[members == i]) for i in range(len(columns))])
     if similarity == "cosine":
-        return Table(cosine_similarity(videos, texts), rows, columns, "cosine similarity")
+        values = in_blocks(videos, len(texts), lambda some: cosine_similarity(some, texts))
+        return Table(values, rows, columns, "cosine similarity")
     function = {
         "projection": projection_similarity,
         "goal-baseline": goal_baseline_similarity,
     }[similarity]
-    values = function(videos, texts, mean_direction(baseline), alpha)
+    neutral = mean_direction(baseline)
+    values = in_blocks(videos, len(texts), lambda some: function(some, texts, neutral, alpha))
     return Table(values, rows, columns, f"{similarity} similarity, alpha {alpha:g}")
+
+
+def in_blocks(videos: np.ndarray | Rows, n_texts: int, function: Callable) -> np.ndarray:
+    """What a function makes of embeddings, [B, D] -> float32 [B, P], of all: float32 [N, P]."""
+    if isinstance(videos, np.ndarray):
+        return function(videos)
+    *clips, width = videos.shape
+    each = int(np.prod(clips))
+    values = np.empty((len(videos) * each, n_texts), np.float32)
+    for start, some in videos.blocks():
+        values[start * each : (start + len(some)) * each] = function(some.reshape(-1, width))
+    return values
 
 
 def rescaled(table: Table, *, normalize: str | None = None, softmax: float | None = None) -> Table:

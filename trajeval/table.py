@@ -50,6 +50,12 @@ class Table(NamedTuple):
     warnings: tuple[str, ...] = ()
 
     @property
+    def is_large(self) -> bool:
+        """Whether it has too many rows for text: they are written as Parquet, and metrics.json has
+        only the most important of them."""
+        return len(self.rows) > LARGE_ROWS
+
+    @property
     def is_softmax(self) -> bool:
         """Whether the values of a row are probabilities, which add up to 1."""
         return SOFTMAX in self.label

@@ -10,7 +10,6 @@ from trajeval.behaviours import APART, behaviours, sensitivity
 from trajeval.intervals import MOST_TAKES
 from trajeval.metrics import best_wrong, confusion, has_one, margins, measure
 from trajeval.table import (
-    LARGE_ROWS,
     Entry,
     Table,
     group_scores,
@@ -22,7 +21,7 @@ from trajeval.terminal import SHOWN, first_few, plural, printable
 
 SEED = 0  # of the random scores that chance is measured with
 WIDTH, PROMPT_WIDTH = 40, 32  # of a name, a prompt in the terminal's tables
-LOWEST = 1000  # margins that metrics.json has of more than LARGE_ROWS trajectories
+LOWEST = 1000  # margins that metrics.json has of a large table
 TITLES = {  # of the metrics on the terminal; metrics.json has all
     "mean_auc": "mean AUC",
     "top1": "top-1 accuracy",
@@ -63,7 +62,7 @@ def judge(table: Table, model_name: str) -> dict | None:
         "prompt_groups": names,
         "metrics": measure(scores, right, SEED, areas),
         "behaviours": behaviours(scores, right, names, areas),
-        **lowest_margins(labelled.rows, scores, right, names),
+        **lowest_margins(labelled, scores, right, names),
         "prompts": [
             {"prompt": c.name, "group": c.group, "auc": None if np.isnan(area) else float(area)}
             for c, area in zip(table.columns, prompts)
@@ -82,15 +81,15 @@ def labelled_rows(table: Table, names: list[str]) -> tuple[np.ndarray, np.ndarra
     return rows, right[rows]
 
 
-def lowest_margins(rows: list[Entry], scores, right, names) -> dict:
+def lowest_margins(labelled: Table, scores, right, names) -> dict:
     """`margins`: by how much the right group of each trajectory with one label scores above the
     best wrong one, lowest first; of many trajectories the LOWEST, and `n_margins` of all."""
     others, apart = best_wrong(scores, right), margins(scores, right)
     order = np.argsort(apart, kind="stable")[: np.count_nonzero(~np.isnan(apart))]  # NaN is last
-    kept = order[:LOWEST] if len(rows) > LARGE_ROWS else order
+    kept = order[:LOWEST] if labelled.is_large else order
     found = [
         {
-            "trajectory": rows[i].name,
+            "trajectory": labelled.rows[i].name,
             "behaviour": names[right[i].argmax()],
             "margin": float(apart[i]),
             "best_wrong": names[others[i]],
