@@ -124,36 +124,58 @@ def centroid_answers(
 ) -> np.ndarray:
     """Which of some rows, int [n], are nearer to the mean of their behaviour than to that of any
     other, each mean without the row's own recording (leave one out). labels, recordings: int64 [n],
-    each from 0 up. bool [n]"""
-    (width,), n_groups = embeddings.shape, labels.max() + 1
-    # A share is what is of one recording and of one behaviour.
-    shares = np.unique(recordings * n_groups + labels, return_inverse=True)[1]
-    order = np.argsort(shares, kind="stable")  # so that it is in one block, or in some that follow
-    blocks = [order[some] for some in row_blocks(len(order), max(width, n_groups))]
-    sums, counts = np.zeros((n_groups, width)), np.bincount(labels)
-    of_shares: dict[int, np.ndarray] = {}  # sums of the first and the last share of each block
+    each from 0 up; no behaviour has one recording only. bool [n]"""
+    n_groups = labels.max() + 1
+    shares = recordings * n_groups + labels  # what is of one recording and one behaviour
+    # In this order a recording is in one block, or at the ends of several.
+    order = np.argsort(shares, kind="stable")
+    size = max(*embeddings.shape, n_groups)
+    blocks = [order[some] for some in row_blocks(len(order), size)]
+    counts, sums = np.bincount(labels), np.zeros((n_groups, *embeddings.shape))
+    at_ends: dict[int, np.ndarray] = {}  # sums of shares; the last value counts what they are of
     for block in blocks:
-        unit, ends = unit_length(embeddings.of(rows[block])), shares[block[[0, -1]]]
+        unit = unit_length(embeddings.of(rows[block]))
         sums += (labels[block] == np.arange(n_groups)[:, None]).astype(np.float64) @ unit
-        for share in set(ends.tolist()):
-            of_shares[share] = of_shares.get(share, 0) + unit[shares[block] == share].sum(0)
-    n_of_share = np.bincount(shares)
-    means, found = sums / counts[:, None], np.empty(len(rows), bool)
+        numbers, of_shares = sums_of_runs(shares[block], unit)
+        for i in np.flatnonzero(np.isin(numbers // n_groups, recordings[block[[0, -1]]])):
+            at_ends[int(numbers[i])] = at_ends.get(int(numbers[i]), 0) + of_shares[i]
+    found = np.empty(len(rows), bool)
     for block in blocks:
-        unit, own = unit_length(embeddings.of(rows[block])), labels[block]
-        numbers, starts = np.unique(shares[block], return_index=True)
-        left_out = np.add.reduceat(unit, starts)  # [shares, D]
-        for place in (0, -1):
-            left_out[place] = of_shares[numbers[place]]
-        left_out = left_out[np.searchsorted(numbers, shares[block])]
-        others = (counts[own] - n_of_share[shares[block]])[:, None]
-        own_means = (sums[own] - left_out) / others  # [B, D]
-        # Minus the squared distances, less the row's own length, which is the same for all.
-        scores = 2 * unit @ means.T - (means**2).sum(1)
-        scores[np.arange(len(own)), own] = ((2 * unit - own_means) * own_means).sum(1)
-        right = own[:, None] == np.arange(n_groups)
-        found[block] = ranks_of_right(np.round(scores, 12), right) == 1
+        unit = unit_length(embeddings.of(rows[block]))
+        numbers, of_shares = sums_of_runs(shares[block], unit)
+        ends = recordings[block[[0, -1]]]
+        inside = ~np.isin(numbers // n_groups, ends)
+        whole = [number for number in at_ends if number // n_groups in ends]
+        numbers = np.concatenate([numbers[inside], np.array(whole, np.int64)])
+        of_shares = np.concatenate([of_shares[inside], [at_ends[number] for number in whole]])
+        scores = scores_without(unit, recordings[block], sums, counts, numbers, of_shares)
+        right = labels[block][:, None] == np.arange(n_groups)
+        found[block] = ranks_of_right(scores, right) == 1
     return found
+
+
+def sums_of_runs(numbers: np.ndarray, unit: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The numbers, int [B], ascending, that occur, and the sum of the vectors [B, D] of each, with
+    their count as one more value. int64 [K], float64 [K, D + 1]"""
+    found, starts, n_each = np.unique(numbers, return_index=True, return_counts=True)
+    return found, np.column_stack([np.add.reduceat(unit, starts), n_each])
+
+
+def scores_without(unit, recordings, sums, counts, numbers, of_shares) -> np.ndarray:
+    """Minus the squared distance of each vector [B, D] to the mean of each behaviour, of which
+    `sums` [G, D] and `counts` [G] are known, without its own recording's `of_shares` [K, D + 1],
+    whose numbers are recording * G + behaviour. float64 [B, G]"""
+    n_groups, means = len(counts), sums / counts[:, None]
+    scores = 2 * unit @ means.T - (means**2).sum(1)  # less its own length, the same for all
+    order = np.argsort(numbers)
+    for group in range(n_groups):
+        wanted = recordings * n_groups + group
+        places = order[np.searchsorted(numbers, wanted, sorter=order).clip(max=len(order) - 1)]
+        has_share = numbers[places] == wanted
+        left_out = of_shares[places[has_share]]
+        mean = (sums[group] - left_out[:, :-1]) / (counts[group] - left_out[:, -1:])
+        scores[has_share, group] = ((2 * unit[has_share] - mean) * mean).sum(1)
+    return np.round(scores, 12)
 
 
 def folds_of(labels: np.ndarray, recordings: np.ndarray) -> np.ndarray:
