@@ -1,23 +1,22 @@
 """What a run says of its inputs, its model and its results, in lines for the terminal."""
 
-from trajeval.files import real_paths
+from collections.abc import Iterator
+
 from trajeval.terminal import plural, printable
 
 
-def of_repeats(inputs) -> list[str]:
+def of_repeats(inputs) -> Iterator[str]:
     """Warnings of files, or parts of files, that a list names more than once; they are evaluated
     as often."""
-    first, found, real_path = {}, [], real_paths()
-    list_path = inputs.args.trajectories_path
-    for trajectory in inputs.trajectories:
-        part = real_path(trajectory.path), trajectory.start, trajectory.end
-        earlier = first.setdefault(part, trajectory)
-        if earlier is not trajectory:
-            found.append(
-                f"warning: {list_path}:{trajectory.line}: {printable(trajectory.name)} is the "
-                f"same file as in line {earlier.line}"
+    lines: dict[tuple, int] = {}  # a part of a file -> the line of its first trajectory
+    for one in inputs.trajectories:
+        n = len(lines)
+        line = lines.setdefault(one.part, one.line)
+        if len(lines) == n:
+            yield (
+                f"warning: {inputs.args.trajectories_path}:{one.line}: {printable(one.name)} is "
+                f"the same file as in line {line}"
             )
-    return found
 
 
 def of_cache(problem: str | None) -> list[str]:

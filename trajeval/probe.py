@@ -158,7 +158,8 @@ def sums_of_runs(numbers: np.ndarray, unit: np.ndarray) -> tuple[np.ndarray, np.
     """The numbers, int [B], ascending, that occur, and the sum of the vectors [B, D] of each, with
     their count as one more value. int64 [K], float64 [K, D + 1]"""
     found, starts, n_each = np.unique(numbers, return_index=True, return_counts=True)
-    return found, np.column_stack([np.add.reduceat(unit, starts), n_each])
+    sums = np.add.reduceat(unit, starts) if len(found) < len(unit) else unit  # it takes long
+    return found, np.column_stack([sums, n_each])
 
 
 def scores_without(unit, recordings, sums, counts, numbers, of_shares) -> np.ndarray:

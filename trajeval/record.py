@@ -30,11 +30,7 @@ def record_of(inputs, model, embedded, table, verdict, clock) -> dict:
     """
     contents = (getattr(found, "content", None) for found in embedded.videos)
     return {
-        "experiment": inputs.args.experiment_id,
-        "started": clock.started.isoformat(timespec="seconds"),
-        "arguments": vars(inputs.args),
-        "versions": versions(model),
-        **describe_model(model),
+        **head_of(inputs.args, model, clock),
         "fingerprint": fingerprint(inputs, model, contents),
         "similarity": table.label,
         "metrics": (verdict or {}).get("metrics"),
@@ -61,6 +57,17 @@ def entries_of(inputs, answers, numbers: Iterable[int] | None = None) -> Iterato
         yield describe_source(trajectory, inputs.args) | describe_clip(answers[i])
 
 
+def head_of(args, model, clock) -> dict:
+    """What is known of a run before anything is embedded."""
+    return {
+        "experiment": args.experiment_id,
+        "started": clock.started.isoformat(timespec="seconds"),
+        "arguments": vars(args),
+        "versions": versions(model),
+        **describe_model(model),
+    }
+
+
 def versions(model) -> dict[str, str]:
     packages = dict.fromkeys((*PACKAGES, *model.packages))
     return {"python": platform.python_version()} | {name: version(name) for name in packages}
@@ -82,9 +89,7 @@ def fingerprint(inputs, model, contents: Iterable[str | None]) -> str:
     hasher = hashlib.sha256(to_json(depends_on))
     trajectories = zip(inputs.trajectories, contents)
     while some := list(islice(trajectories, AT_ONCE)):
-        hasher.update(
-            to_json([[*one._replace(path=one.path.as_posix(), line=0), has] for one, has in some])
-        )
+        hasher.update(to_json([[*one._replace(line=0, file=None), has] for one, has in some]))
     return hasher.hexdigest()
 
 
@@ -120,12 +125,12 @@ def describe_source(trajectory, args) -> dict:
     return found
 
 
-def from_results(path: Path, output_dir: str, experiment_id: str) -> str:
+def from_results(path: str, output_dir: str, experiment_id: str) -> str:
     """The path of a file from the folder of the results; absolute on another drive of Windows."""
     try:
         return Path(os.path.relpath(path, Path(output_dir, experiment_id))).as_posix()
     except ValueError:
-        return path.absolute().as_posix()
+        return Path(path).absolute().as_posix()
 
 
 def describe_clip(found) -> dict:

@@ -9,9 +9,7 @@ import numpy as np
 
 STANDARDIZED, VISTA = "standardised for each prompt", "rescaled as in ViSTa"
 SOFTMAX = "softmax at temperature"
-# Of more trajectories tables are written as Parquet, not CSV, and metrics.json lists only the
-# lowest margins
-LARGE_ROWS = 100_000
+LARGE_ROWS = 100_000  # see Table.is_large
 BLOCK = 1 << 22  # values that are in memory as float64 at a time
 
 
@@ -51,8 +49,8 @@ class Table(NamedTuple):
 
     @property
     def is_large(self) -> bool:
-        """Whether it has too many rows for text: they are written as Parquet, and metrics.json has
-        only the most important of them."""
+        """Whether it has too many rows for text: tables are written as Parquet, not CSV, and
+        metrics.json lists only the lowest margins."""
         return len(self.rows) > LARGE_ROWS
 
     @property
