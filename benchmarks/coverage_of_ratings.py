@@ -15,6 +15,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from trajeval.areas import areas_of
 from trajeval.controls import against_plain
 from trajeval.metrics import mean_auc, ranks_of_right
 from trajeval.probe import centroid_scores, comparison, unit_length
@@ -110,7 +111,7 @@ def of_controls(n: int, n_runs: int, rng) -> Held:
                 first, other = rng.normal(size=(2, *right.shape))
                 second = related * first + np.sqrt(1 - related**2) * other
                 scores = apart * right + first, kept * apart * right + second
-                areas = (mean_auc(of, right)["mean_auc"] for of in scores)
+                areas = (mean_auc(areas_of(of, right))["mean_auc"] for of in scores)
                 runs.append(against_plain(*areas)["auc_difference"])
             yield "control: difference of mean AUC", share_that_holds(runs, true)
 

@@ -64,6 +64,23 @@ class Standin(Model):
         return [Reading([len(prompt)], []) for prompt in prompts]
 
 
+class Counted(Standin):
+    """Also writes down which clips it has computed."""
+
+    name = "counted"
+    options = (*Standin.options, Option("--counts", "file", "FILE", path))
+
+    def __init__(self, *, counts, **settings):
+        super().__init__(**settings)
+        self.counts = counts
+
+    def embed_clips(self, frames, times):
+        found = super().embed_clips(frames, times)
+        with open(self.counts, "a") as file:
+            file.write("".join(f"{int(one[0, 0, 0, 0])}\n" for one in frames))
+        return found
+
+
 class StandinJudge(Judge, Standin):
     """Scores a clip by its brightness and the length of a prompt."""
 

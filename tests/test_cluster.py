@@ -212,7 +212,7 @@ def test_a_video_that_ends_its_worker(run):
     write_video("5.mov", np.full((4, 32, 32, 3), 255, np.uint8), codec="png", pix_fmt="rgb24")
     status, err = run("ray", "--ray", "--deadly", "video")
     assert status == 1
-    assert "error: 5.mov: ends the process that reads it (twice)\n" in err
+    assert "error: 5.mov: the process that reads it has ended twice, with no other video" in err
     assert f"{N} videos: {N - 1} computed" in err and "1 failed" in err
     os.unlink("5.mov")
     write("t.txt", "\n".join(f"{i}.mov" for i in range(N) if i != 5))

@@ -440,7 +440,7 @@ def test_of_many_trajectories_of_a_group_the_first_have_curves(monkeypatch):
 
 def test_only_plots_import_what_draws_them():
     code = (
-        "import sys, trajeval.report, trajeval.stages\n"
+        "import sys, trajeval.evaluation, trajeval.stages\n"
         "sys.exit(str([m for m in ('seaborn', 'pandas', 'scipy') if m in sys.modules]))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)

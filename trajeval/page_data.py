@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from trajeval.curves import Curves
+from trajeval.entries import groups_in
 from trajeval.excerpt import described, excerpt
 from trajeval.inputs import BASELINE
 from trajeval.metrics import answers_and_margins, has_one
 from trajeval.names import short_names
-from trajeval.results import groups_in
 from trajeval.similarity import cosine_similarity, mean_direction
 from trajeval.sources import fragment
 from trajeval.table import (

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from trajeval.cache import Cache, default_folder
+from trajeval.entries import entries_in, groups_in
 from trajeval.files import open_regular
 from trajeval.media import media_of
 from trajeval.page import page, page_of
@@ -26,7 +27,10 @@ def page_again(folder: str | Path) -> dict[str, bytes]:
     run = run_of(found, folder, page_rows(found.table))
     content = page_of(run, folder, Cache(default_folder()))
     digests = run.record.get("files", {}) | {PAGE: hashlib.sha256(content).hexdigest()}
-    return {"run.json": as_json(run.record | {"files": digests}), PAGE: content}
+    record = run.record | {"files": digests}
+    if "n_trajectories" in record:  # its entries are in a file of their own
+        del record["trajectories"]
+    return {"run.json": as_json(record), PAGE: content}
 
 
 def comparison_page(
@@ -52,6 +56,12 @@ def run_of(found: Results, folder: str | Path, rows: np.ndarray) -> Run:
         tell(f"warning: {printable(str(path))}: deleted since the run: what it held is left out")
     try:
         record = json.loads(read(folder / "run.json"))
+        shown = {(row.name, row.groups) for row in found.table.take(rows=rows).rows}
+        record["trajectories"] = [
+            one
+            for one in entries_in(folder, record)
+            if "error" in one or (one["path"], groups_in(one)) in shown
+        ]
         verdict, baseline, names = None, None, record.get("files", {}).keys() - lost.keys()
         if "metrics.json" in names:
             verdict = json.loads(read(folder / "metrics.json"))

@@ -16,9 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trajeval.inputs import Prompt, Trajectory
-from trajeval.lerobot import as_json, read_data_set, read_episodes, read_file
+from trajeval.lerobot import MAX_BYTES, as_json, read_data_set, read_episodes, read_file
 from trajeval.results import replace_files, wrong_folder
-from trajeval.rows import MAX_BYTES
 from trajeval.sources import split_part
 from trajeval.terminal import UserError, plural, printable
 

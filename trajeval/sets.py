@@ -21,7 +21,7 @@ from trajeval.results import (
     write_results,
     wrong_name,
 )
-from trajeval.stages import Clock, consequence, embed, evaluate, load
+from trajeval.stages import Clock, consequence, embed, load
 from trajeval.swap import FILES, PLOTS
 from trajeval.terminal import (
     UserError,
@@ -202,8 +202,7 @@ def run(model_class, args: Namespace, sets: dict[str, Inputs], has_wrong: bool) 
                 f"{n_done} of {plural(len(due), 'problem set')} written, no {SUMMARY}"
             ):
                 rows[name] = row_if_written(name, inputs, model, found, clock)
-            n_failed = sum(isinstance(video, Exception) for video in found.videos)
-            status = max(status, rows[name] is None or n_failed > 0)
+            status = max(status, rows[name] is None or len(found.videos.failed) > 0)
             advance(1)
     write_summary(args, [row for row in rows.values() if row is not None])
     with suppress(KeyboardInterrupt):  # everything is written
@@ -238,6 +237,7 @@ def row_if_unchanged(name: str, inputs: Inputs, model, contents: Contents):
 def row_if_written(name: str, inputs: Inputs, model, embedded, clock: Clock):
     """Evaluates a set and writes its results; the summary's row, or None if that failed, which is
     shown."""
+    from trajeval.evaluation import evaluate
     from trajeval.summary import row_of
 
     args = inputs.args
