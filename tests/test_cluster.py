@@ -202,7 +202,7 @@ def test_workers_that_are_killed(run):
     def kill():
         workers = split_cores(n_cores())[0]
         for count in (workers, workers + 1):  # the second one is in the place of the first
-            wait_for(lambda: len(busy()) == count)
+            wait_for(lambda count=count: len(busy()) == count)
             killed.append(busy()[-1])
             os.kill(killed[-1], signal.SIGKILL)
         Path("go").touch()
