@@ -16,7 +16,7 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
-from trajeval.entry_index import Index
+from trajeval.entry_index import Index, places_of
 from trajeval.files import open_regular, replacing
 from trajeval.segments import (
     CHECKSUM,
@@ -75,8 +75,7 @@ class Merge:
     def __init__(self, folder: str, segments: list[Listed], total: int, max_bytes: int):
         self.folder, self.segments, self.total, self.max_bytes = folder, segments, total, max_bytes
         self.uses = [np.empty(0, "<i8")] * len(segments)  # the keys that each says were used
-        found = list(self._records())
-        self.index = Index(found)
+        self.index = Index(self._records())
         rows, data = self.index.rows, np.array([segment.data for segment in segments])
         room = data[rows["segment"]] - rows["length"]
         # Damaged records say anything.
@@ -178,9 +177,8 @@ class Merge:
         index, rows = self.index, self.index.rows
         noted = np.isin(rows["segment"], group)
         for number in group:
-            places = index.keys.searchsorted(self.uses[number])
-            places = places[places < len(index.keys)]
-            noted[places[np.isin(index.keys[places], self.uses[number])]] = True
+            places = places_of(self.uses[number], index.keys)
+            noted[places[places >= 0]] = True
         noted &= self.kept & (rows["used"] > rows["time"])
         uses = np.zeros(noted.sum(), RECORD)
         uses["key"], uses["time"] = index.keys[noted], rows["used"][noted]

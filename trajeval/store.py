@@ -5,8 +5,11 @@ a small part of the time: a look takes some calls of the file system for each se
 """
 
 import os
+from collections.abc import Iterator
 from threading import Lock
 from time import monotonic, time_ns
+
+import numpy as np
 
 from trajeval.entry_index import Index
 from trajeval.segments import GONE, Segment, Writer, key_of, names_in
@@ -120,21 +123,21 @@ class Store:
         started = monotonic()
         if started < self._next_look:
             return False
-        found = []
+        if self._index is None:
+            self._index = Index(self._new_records(), time_ns() - HOUR)
+            return True
+        self._index.add(self._new_records())
+        now = monotonic()
+        self._next_look = now + SHARE * (now - started)
+        return True
+
+    def _new_records(self) -> Iterator[tuple[int, np.ndarray]]:
         for name in names_in(self.folder, "index"):
             number = self._number(name)
             if self._index is not None and self._writer and name == self._writer.name:
                 continue
             try:
-                found.append((number, self._segments[number].new_records()))
+                yield number, self._segments[number].new_records()
             except OSError as error:
                 if error.errno not in GONE:
                     self.error = error
-        if self._index is None:
-            self._index = Index(found, time_ns() - HOUR)
-            return True
-        if any(len(records) for _, records in found):
-            self._index.add(found)
-        now = monotonic()
-        self._next_look = now + SHARE * (now - started)
-        return True
