@@ -54,19 +54,17 @@ def s3d_rows(quick: bool) -> Iterator[Row]:
     steps["scaled, gated and joined in place too: all"] = partial(
         model.video_network, torch.from_numpy(clip.frames)[None]
     )
-    rounds = 1 if quick else 5
+    functions = {"plain": (partial(plain, video), 1)}
+    functions |= {name: (step, 1) for name, step in steps.items()}
+    for b, t in splits():
+        functions[f"all, {b} at a time with {t} threads each"] = at_a_time(model, clip, b, t)
+    if has_bfloat16():
+        low = s3d("bfloat16", "cpu")
+        functions["bfloat16"] = at_a_time(low, clip, *split_work("cpu"))
     with torch.inference_mode():
-        seconds = fastest(
-            {"plain": (partial(plain, video), 1)}
-            | {name: (step, 1) for name, step in steps.items()}
-            | {
-                f"all, {b} at a time with {t} threads each": at_a_time(model, clip, b, t)
-                for b, t in splits()
-            },
-            rounds,
-        )
+        seconds = fastest(functions, 1 if quick else 5)
         expected, got = plain(video)["video_embedding"], embed(model, clip)
-    baseline = seconds.pop("plain")
+    baseline, of_low = seconds.pop("plain"), seconds.pop("bfloat16", None)
     chosen = "all, {} at a time with {} threads each".format(*split_work("cpu"))
     for name, value in seconds.items():
         aim = 2.2 if name == chosen else None
@@ -74,7 +72,7 @@ def s3d_rows(quick: bool) -> Iterator[Row]:
     error = np.abs(got - expected.numpy()).max() / expected.abs().max().item()
     yield limited("S3D float32: difference, of the largest value", error, 1e-4, "")
     if has_bfloat16():
-        yield from bfloat16_rows("S3D", s3d("bfloat16", "cpu"), model, baseline, 5.5, rounds)
+        yield from bfloat16_rows("S3D", low, model, (of_low, baseline), 5.5)
 
 
 def s3d(precision: str, device: str) -> S3DModel:
@@ -165,22 +163,23 @@ def viclip_rows(size: str, quick: bool) -> Iterator[Row]:
     plain.transformer = AllTokens(plain.transformer)
     video = normalized(torch.from_numpy(clip.frames)[None], MEAN, STD).contiguous()
     rounds = 1 if quick else 3
+    functions = {
+        "plain": (partial(plain, video), 1),
+        "ours": at_a_time(model, clip, *split_work("cpu")),
+    }
+    if has_bfloat16():
+        low = viclip(size, "bfloat16")
+        functions["bfloat16"] = at_a_time(low, clip, *split_work("cpu"))
     with torch.inference_mode():
-        seconds = fastest(
-            {
-                "plain": (partial(plain, video), 1),
-                "ours": at_a_time(model, clip, *split_work("cpu")),
-            },
-            rounds,
-        )
+        seconds = fastest(functions, rounds)
         expected, got = plain(video).numpy(), embed(model, clip)
     name = f"ViCLIP-{size.upper()} float32"
     yield compared(name, seconds["ours"], seconds["plain"], 1.3, "s/clip")
     error = np.abs(got - expected).max() / np.abs(expected).max()
     yield limited(f"{name}: difference, of the largest value", error, 1e-4, "")
     if has_bfloat16():
-        low = viclip(size, "bfloat16")
-        yield from bfloat16_rows(f"ViCLIP-{size.upper()}", low, model, seconds["plain"], 3, rounds)
+        times = seconds["bfloat16"], seconds["plain"]
+        yield from bfloat16_rows(f"ViCLIP-{size.upper()}", low, model, times, 3)
 
 
 def viclip(size: str, precision: str, device: str = "cpu") -> ViCLIPModel:
@@ -248,10 +247,9 @@ def has_bfloat16() -> bool:
     return flags.exists() and any(f in flags.read_text() for f in ("avx512_bf16", "amx_bf16"))
 
 
-def bfloat16_rows(name, model, exact, baseline, aim, rounds) -> Iterator[Row]:
+def bfloat16_rows(name, model, exact, times, aim) -> Iterator[Row]:
     clip = random_clip(model.n_frames)
-    (seconds,) = fastest({"": at_a_time(model, clip, *split_work("cpu"))}, rounds).values()
-    yield compared(f"{name} bfloat16", seconds, baseline, aim, "s/clip")
+    yield compared(f"{name} bfloat16", *times, aim, "s/clip")
     a, b = (embed(network, clip)[0].astype(np.float64) for network in (model, exact))
     cosine = a @ b / np.linalg.norm(a) / np.linalg.norm(b)
     yield limited(f"{name} bfloat16: 1 - cosine with float32", 1 - cosine, 0.005, "")
