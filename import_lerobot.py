@@ -36,10 +36,10 @@ from trajeval.terminal import (
 if __name__ == "__main__":
     exit_on_interrupt()
 
-from trajeval.arguments import Parser, parse_options
 from trajeval.lerobot import Episode, fetch, read_data_set, read_episodes, shown
 from trajeval.lists import list_entry, wrong_group, wrong_prompt
 from trajeval.options import Option, path, whole
+from trajeval.parsing import Parser, parse_options
 from trajeval.results import replace_files, wrong_folder
 from trajeval.rows import MAX_BYTES
 
@@ -183,11 +183,12 @@ def make_lists(args) -> tuple[list[bytes], str]:
         trajectories += [f"[{task}]", *(entries[e.video] + e.part for e in group)]
         prompts += [f"[{task}]", task]
     lists = [("\n".join(lines) + "\n").encode() for lines in (trajectories, prompts)]
-    if any(len(content) > MAX_BYTES for content in lists):
-        raise UserError(
-            f"the lists would be larger than {MAX_BYTES >> 20} MB: take fewer episodes, with "
-            "--episodes or --max-per-task"
-        )
+    for kind, content in zip(("trajectory", "prompt"), lists):
+        if len(content) > MAX_BYTES[kind]:
+            raise UserError(
+                f"the {kind} list would be larger than {MAX_BYTES[kind] >> 20} MB: take fewer "
+                "episodes, with --episodes or --max-per-task"
+            )
     return lists, f"{plural(len(chosen), 'episode')} of {plural(len(groups), 'task')}"
 
 

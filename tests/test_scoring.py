@@ -16,7 +16,7 @@ from make_videos import write_video
 from PIL import Image
 from runs import ROOT, read_numbers
 
-import trajeval.report
+import trajeval.evaluation
 from reward import SimilarityReward
 from trajeval.cache import Cache
 from trajeval.evaluator import main
@@ -86,13 +86,13 @@ def run(model_class, *arguments):
 @pytest.fixture
 def reported(monkeypatch):
     """What the report was made of, in a dictionary."""
-    found, report = {}, trajeval.report.report
+    found, report = {}, trajeval.evaluation.report
 
     def recording(table, *arguments, **settings):
         found.update(settings, table=table)
         return report(table, *arguments, **settings)
 
-    monkeypatch.setattr(trajeval.report, "report", recording)
+    monkeypatch.setattr(trajeval.evaluation, "report", recording)
     return found
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from trajeval import means
+from trajeval.areas import areas_of
 from trajeval.curves import Control, Curves
 from trajeval.intervals import as_interval, correlation_of, difference_limits
 from trajeval.means import Interval
@@ -47,14 +48,14 @@ def judge(table: Table, curves: Curves | None, controls: dict[str, Control]) -> 
         return None
     right = is_right(table.rows, groups_of(table.columns)[0])  # [N, G]
     rows = np.flatnonzero(right.any(1))
-    plain = mean_auc(group_scores(table)[rows], right[rows]).get("mean_auc")
+    plain = mean_auc(areas_of(group_scores(table)[rows], right[rows])).get("mean_auc")
     order = order_of(table, curves) if curves and len(rows) else None
     if not (plain or order):
         return None
     found: dict = {}
     for name, control in controls.items():
         if plain:
-            changed = mean_auc(group_scores(control.table)[rows], right[rows])["mean_auc"]
+            changed = mean_auc(areas_of(group_scores(control.table)[rows], right[rows]))["mean_auc"]
             found[name] = against_plain(plain, changed)
         if order and control.curves:
             vocs = order_of(control.table, control.curves).counted

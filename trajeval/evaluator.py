@@ -8,13 +8,13 @@ from contextlib import suppress
 from trajeval import messages, sets
 from trajeval.arguments import Inputs, check_arguments, check_inputs
 from trajeval.results import write_results
+from trajeval.running import gone_at_the_end
 from trajeval.stages import (
     Clock,
     Embeddings,
     consequence,
     embed,
     embed_videos,
-    evaluate,
     load,
 )
 from trajeval.terminal import UserError, answer, run_command, tell, tell_all
@@ -34,11 +34,15 @@ def start(model_class, description: str, argv: list[str] | None) -> int:
     args, problems = check_arguments(model_class, description, argv)
     if args.problem_sets is None:
         inputs = check_inputs(args, problems)
-        return fill(model_class, args, [inputs]) if args.shard else run(model_class, inputs)
+        if args.shard:
+            return fill(model_class, args, [inputs])
+        with gone_at_the_end(args):
+            return run(model_class, inputs)
     checked, has_wrong = sets.check_sets(args, problems)
     if args.shard:
         return fill(model_class, args, list(checked.values()), has_wrong)
-    return sets.run(model_class, args, checked, has_wrong)
+    with gone_at_the_end(args):
+        return sets.run(model_class, args, checked, has_wrong)
 
 
 def fill(model_class, args, inputs: list[Inputs], has_wrong: bool = False) -> int:
@@ -51,7 +55,7 @@ def fill(model_class, args, inputs: list[Inputs], has_wrong: bool = False) -> in
     cache.prune()
     if cache.problem:
         raise UserError(f"--shard: embeddings cannot be kept: {cache.problem}", status=1)
-    return int(has_wrong or any(isinstance(found, Exception) for own in answers for found in own))
+    return int(has_wrong or any(len(own.failed) for own in answers))
 
 
 def run(model_class, inputs: Inputs) -> int:
@@ -62,6 +66,8 @@ def run(model_class, inputs: Inputs) -> int:
             model, cache = load(model_class, args)
         was_problem = cache.problem
         [embedded] = embed([inputs], model, cache, args, clock)
+        from trajeval.evaluation import evaluate  # slow to import: beside the videos
+
         table, made = evaluate(inputs, model, embedded, clock)
     picture = write_results(args.output_dir, args.experiment_id, made.picture, made.files)
     with suppress(KeyboardInterrupt):  # everything is written

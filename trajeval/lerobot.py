@@ -17,13 +17,13 @@ from typing import Any, NamedTuple
 
 from trajeval.download import from_hub
 from trajeval.files import open_regular
-from trajeval.rows import MAX_BYTES
 from trajeval.terminal import UserError, printable
 
 FORMATS = {  # codebase_version -> what the path of a video is made of, besides the camera
     "v2.1": ("episode_chunk", "episode_index"),
     "v3.0": ("chunk_index", "file_index"),
 }
+MAX_BYTES = 1 << 24  # of meta/info.json
 HUB_NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
 
 

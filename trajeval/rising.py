@@ -233,13 +233,13 @@ def curves_npz(curves: Curves) -> bytes:
     return as_npz(frames=curves.frames, times=curves.times, values=curves.values)
 
 
-def best_times_of_labels(table: Table, curves: Curves) -> list[float | str]:
-    """For each trajectory when the curve of its first label is highest; "" without a label, or
+def best_times_of_labels(table: Table, curves: Curves) -> list[float | None]:
+    """For each trajectory when the curve of its first label is highest; None without a label, or
     where the time is unknown."""
     order = order_of(table, curves)
-    found: list[float | str] = []
+    found: list[float | None] = []
     for row, times in zip(table.rows, order.times):
         labels = [order.names.index(name) for name in row.groups if name in order.names]
         known = labels and not np.isnan(times[labels[0]])
-        found.append(round(float(times[labels[0]]), 6) if known else "")
+        found.append(round(float(times[labels[0]]), 6) if known else None)
     return found

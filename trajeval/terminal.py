@@ -6,10 +6,12 @@ import signal
 import sys
 import time
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import islice
 
-PROGRESS_EVERY = 10  # seconds between progress lines where standard error is not a terminal
+# Seconds between lines of progress where standard error is not a terminal: at first, at most.
+PROGRESS_EVERY, PROGRESS_AT_MOST = 10, 600
 SHOWN = 10  # messages of one kind that are shown; the rest are counted
 INSTALL = "run the script with `uv run`, or install its packages with `pip install .` in its folder"
 
@@ -22,8 +24,11 @@ class UserError(Exception):
     """
 
     def __init__(self, *problems: str, status: int = 2):
-        super().__init__("\n".join(problems))
+        super().__init__(*problems)
         self.problems, self.status = list(problems), status
+
+    def __str__(self) -> str:
+        return "\n".join(self.problems)
 
 
 def run_script(main: Callable[[], int]) -> None:
@@ -101,19 +106,21 @@ def tell(message) -> None:
 
             tqdm.write(text, file=sys.stderr)
         else:
-            print(text, file=sys.stderr, flush=True)
+            print(f"{text}\n", end="", file=sys.stderr, flush=True)  # whole, beside other threads'
 
 
-def first_few(messages: list[str], kind: str, verbose: bool | None = None) -> list[str]:
+def first_few(messages: Iterable[str], kind: str, verbose: bool | None = None) -> list[str]:
     """The first ten of some messages of one kind ("warnings"), and one that counts the rest; all
     with -v. verbose: whether that was given, None for a command that does not have it."""
-    if verbose or len(messages) <= SHOWN:
-        return messages
+    messages = iter(messages)
+    shown = list(messages if verbose else islice(messages, SHOWN))
+    if not (n := sum(1 for _ in messages)):
+        return shown
     hint = "" if verbose is None else "; -v shows all"
-    return [*messages[:SHOWN], f"... and {len(messages) - SHOWN} more {kind}{hint}"]
+    return [*shown, f"... and {n} more {kind}{hint}"]
 
 
-def tell_all(messages: list[str], kind: str, verbose: bool | None = None) -> None:
+def tell_all(messages: Iterable[str], kind: str, verbose: bool | None = None) -> None:
     """Shows the first ten of some messages of one kind, and says how many more there are."""
     for message in first_few(messages, kind, verbose):
         tell(message)
@@ -155,7 +162,8 @@ def answer(text) -> None:
 def printable(text: str, width: int = 200) -> str:
     """Text from a file, a name or a server, safe to show: on one line, without control characters
     (a terminal would obey them), cut in the middle to `width` characters."""
-    text = "".join(map(_harmless, text))
+    if not text.isprintable():
+        text = "".join(map(_harmless, text))
     if len(text) <= width:
         return text
     head = width // 3
@@ -164,7 +172,7 @@ def printable(text: str, width: int = 200) -> str:
 
 @contextmanager
 def progress(what: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
-    """Shows how far a long job is: a bar on a terminal, else a line every 10 seconds. Yields the
+    """Shows how far a long job is: a bar on a terminal, else lines, see `pause_after`. Yields the
     function to call with how much was done since the last call. what: "downloading x.pth"; total:
     in units; unit: "B" for bytes, else such as "videos"."""
     if sys.stderr.isatty():
@@ -175,17 +183,24 @@ def progress(what: str, total: int, unit: str) -> Iterator[Callable[[int], None]
         with tqdm(desc=what, total=total, bar_format=rate, file=sys.stderr, **kinds) as bar:
             yield bar.update
         return
-    done, told = 0, time.monotonic()
+    done, start = 0, time.monotonic()
+    told = start
 
     def advance(n):
         nonlocal done, told
-        done += n
-        if time.monotonic() - told >= PROGRESS_EVERY:
-            told = time.monotonic()
+        done, now = done + n, time.monotonic()
+        if now - told >= pause_after(told - start):
+            told = now
             amount = f"{done / max(total, 1):.0%}" if unit == "B" else f"{done} of {total} {unit}"
             tell(f"{what}: {amount}")
 
     yield advance
+
+
+def pause_after(seconds: float) -> float:
+    """How long after a line of progress the next one follows. seconds: how long the job had taken.
+    Ever longer: a log of three days has some 500 lines."""
+    return min(max(PROGRESS_EVERY, seconds / 10), PROGRESS_AT_MOST)
 
 
 def _harmless(char: str) -> str:

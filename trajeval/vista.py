@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 from trajeval.files import open_regular
 from trajeval.lists import wrong_group, wrong_line, wrong_prompt
-from trajeval.rows import MAX_BYTES
 from trajeval.terminal import UserError
 
+MAX_BYTES = 1 << 24  # of a file
 STRING = "tag:yaml.org,2002:str"
 
 
