@@ -54,9 +54,8 @@ def timed_on_ray(model_class, requests, address: str | None) -> tuple[int, float
     model = model_class(device="cpu", n_frames=4, **settings_of(model_class))
     begin = time.perf_counter()
     with connected(args):
-        crew = Crew(model, requests, None, print)
-        places = places_of(model, args)
-        crew.start(places, recipe_of(model, args))
+        places, recipe = places_of(model, args), recipe_of(model, args)
+        crew = Crew(model, requests, len(requests), None, lambda: places, recipe, print)
         for job in crew.jobs:
             crew.take(job)
         start = time.perf_counter()

@@ -261,14 +261,10 @@ def test_progress_in_lines(capsys, monkeypatch):
     assert capsys.readouterr().err.splitlines() == ["downloading x.pth: 50%"]
 
 
-def test_progress_on_a_terminal():
+def on_a_terminal(body) -> bytes:
+    """What a script's main shows there."""
     end_user, end_program = pty.openpty()
     fcntl.ioctl(end_program, termios.TIOCSWINSZ, struct.pack("4H", 24, 100, 0, 0))
-    body = (
-        "with progress('embedding', 3, 'videos') as advance:\n"
-        "    for _ in range(3):\n        advance(1)\n        tell('seen')\n"
-        "return 0"
-    )
     process = script(body, stderr=end_program)
     os.close(end_program)
     shown, deadline = b"", time.monotonic() + 20
@@ -279,6 +275,15 @@ def test_progress_on_a_terminal():
         pass
     os.close(end_user)
     assert process.wait(timeout=20) == 0
+    return shown
+
+
+def test_progress_on_a_terminal():
+    shown = on_a_terminal(
+        "with progress('embedding', 3, 'videos') as advance:\n"
+        "    for _ in range(3):\n        advance(1)\n        tell('seen')\n"
+        "return 0"
+    )
     assert b"3/3 [" in shown and b"videos/s" in shown and shown.count(b"seen") == 3
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from trajeval import messages
 from trajeval.entries import FILE, as_parquet
 from trajeval.page import page_of
-from trajeval.page_data import Run, baseline_of
+from trajeval.page_data import Run, baseline_of, page_rows
 from trajeval.record import entries_of, record_of
 from trajeval.report import Report, report
 from trajeval.results import as_json
@@ -78,11 +78,13 @@ def page(
     inputs: "Inputs", model, embedded: "Embeddings", compared: Compared, verdict, record: dict
 ) -> bytes:
     """report.html."""
-    table, videos = compared.table, compared.videos
-    rows = np.arange(len(table.rows))
-    groups = [prompt.group for prompt in inputs.prompts]
+    table, answers, videos = compared.table, embedded.videos, compared.videos
+    rows, groups = page_rows(table), [prompt.group for prompt in inputs.prompts]
+    if table.is_large:
+        some = np.sort(np.concatenate([answers.usable[rows], answers.failed]))
+        record = record | {"trajectories": list(entries_of(inputs, answers, some.tolist()))}
     of_rows = None if videos is None else videos.of(rows)
     baseline = baseline_of(table.label, groups, of_rows, embedded.texts)
-    run = Run(record, table, verdict, compared.curves, baseline)
+    run = Run(record, table, rows, verdict, compared.curves, baseline)
     folder = Path(inputs.args.output_dir, inputs.args.experiment_id)
     return page_of(run, folder, model.cache)

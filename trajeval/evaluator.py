@@ -8,6 +8,7 @@ from contextlib import suppress
 from trajeval import messages, sets
 from trajeval.arguments import Inputs, check_arguments, check_inputs
 from trajeval.results import write_results
+from trajeval.running import gone_at_the_end
 from trajeval.stages import (
     Clock,
     Embeddings,
@@ -33,11 +34,15 @@ def start(model_class, description: str, argv: list[str] | None) -> int:
     args, problems = check_arguments(model_class, description, argv)
     if args.problem_sets is None:
         inputs = check_inputs(args, problems)
-        return fill(model_class, args, [inputs]) if args.shard else run(model_class, inputs)
+        if args.shard:
+            return fill(model_class, args, [inputs])
+        with gone_at_the_end(args):
+            return run(model_class, inputs)
     checked, has_wrong = sets.check_sets(args, problems)
     if args.shard:
         return fill(model_class, args, list(checked.values()), has_wrong)
-    return sets.run(model_class, args, checked, has_wrong)
+    with gone_at_the_end(args):
+        return sets.run(model_class, args, checked, has_wrong)
 
 
 def fill(model_class, args, inputs: list[Inputs], has_wrong: bool = False) -> int:

@@ -2,7 +2,7 @@
 
 import gc
 from bisect import bisect_left
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -12,6 +12,7 @@ from trajeval.rows import Row, is_table, read_list
 from trajeval.sources import Source, fragment
 from trajeval.terminal import UserError, printable
 
+LARGE_ROWS = 100_000
 BASELINE = "baseline"  # the group of prompts that describe only what all trajectories share
 
 
@@ -51,6 +52,11 @@ class Trajectory(NamedTuple):
     @property
     def source(self) -> Source:
         return Source(self.path, self.start, self.end)
+
+
+def is_large(trajectories: Sequence) -> bool:
+    """Whether they are too many for tables of text."""
+    return len(trajectories) > LARGE_ROWS
 
 
 def read_prompts(path: str | Path, notes: list[str] | None = None) -> list[Prompt]:

@@ -30,11 +30,7 @@ def record_of(inputs, model, embedded, table, verdict, clock) -> dict:
     """
     contents = (getattr(found, "content", None) for found in embedded.videos)
     return {
-        "experiment": inputs.args.experiment_id,
-        "started": clock.started.isoformat(timespec="seconds"),
-        "arguments": vars(inputs.args),
-        "versions": versions(model),
-        **describe_model(model),
+        **head_of(inputs.args, model, clock),
         "fingerprint": fingerprint(inputs, model, contents),
         "similarity": table.label,
         "metrics": (verdict or {}).get("metrics"),
@@ -59,6 +55,17 @@ def entries_of(inputs, answers, numbers: Iterable[int] | None = None) -> Iterato
     for i in range(len(answers)) if numbers is None else numbers:
         trajectory = inputs.trajectories[i]
         yield describe_source(trajectory, inputs.args) | describe_clip(answers[i])
+
+
+def head_of(args, model, clock) -> dict:
+    """What is known of a run before anything is embedded."""
+    return {
+        "experiment": args.experiment_id,
+        "started": clock.started.isoformat(timespec="seconds"),
+        "arguments": vars(args),
+        "versions": versions(model),
+        **describe_model(model),
+    }
 
 
 def versions(model) -> dict[str, str]:

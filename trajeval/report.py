@@ -9,7 +9,6 @@ from trajeval import probe, ratings, rising, success, table_files
 from trajeval.cache import NO_CACHE, Cache
 from trajeval.curves import Control, Curves
 from trajeval.figures import as_png, heatmap
-from trajeval.names import with_short_names
 from trajeval.options import MAX_FALSE_POSITIVES
 from trajeval.results import as_json
 from trajeval.spool import Rows
@@ -66,10 +65,7 @@ def report(
     lines += summary(table, verdict)
     blocks = further(table, curves, controls)
     blocks |= of_ratings(table, success_above, max_false_positives)
-    if embeddings is not None:
-        blocks["probe"] = judged(
-            probe, probe.probe(table, embeddings.take(0, len(embeddings)), cache)
-        )
+    blocks["probe"] = judged(probe, probe.probe(table, embeddings, cache))
     for block in blocks.values():
         files |= block.files
         lines += ["", *block.lines] if block.lines else []
@@ -78,12 +74,12 @@ def report(
     metrics = (verdict or {}) | {name: one.found for name, one in blocks.items() if one.found}
     if metrics:
         files["metrics.json"] = as_json(metrics)
-    shown = with_short_names(table)
     if has_groups(table.rows) or has_groups(table.columns):
-        files |= table_files.group_means(grouped(table))
-        figure = group_heatmap(in_order_of_rows(grouped(shown)), title, **scale)
+        groups = grouped(table)
+        files |= table_files.group_means(groups)
+        figure = group_heatmap(in_order_of_rows(groups), title, **scale)
     else:
-        figure = heatmap(shown, title, **scale)
+        figure = heatmap(table, title, **scale)
     return Report(as_png(figure), files, metrics or None, lines)
 
 

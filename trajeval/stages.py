@@ -20,7 +20,8 @@ from trajeval.arguments import Inputs
 from trajeval.cache import Cache
 from trajeval.devices import are_several, devices_of
 from trajeval.inputs import BASELINE, Trajectory
-from trajeval.terminal import UserError, printable, progress, tell, tell_all, telling_few
+from trajeval.running import Going, shown, written
+from trajeval.terminal import UserError, printable, tell, tell_all, telling_few
 
 if TYPE_CHECKING:  # NumPy is imported where it is needed
     import numpy as np
@@ -72,7 +73,7 @@ def embed(sets: list[Inputs], model, cache: Cache, args, clock: Clock) -> list[E
         with clock.timed("prompts"):
             texts = embed_prompts(sets, model, cache, args.verbose)
         with clock.timed("videos"):
-            videos = embed_videos(sets, model, cache, args)
+            videos = embed_videos(sets, model, cache, args, clock)
     return [Embeddings(*of_prompts, found) for of_prompts, found in zip(texts, videos)]
 
 
@@ -98,8 +99,11 @@ def embed_prompts(sets: list[Inputs], model, cache: Cache, verbose: bool) -> lis
     return embedded
 
 
-def embed_videos(sets: list[Inputs], model, cache: Cache, args) -> "list[Answers]":
-    """For each set what `Embeddings.videos` has, but only of the videos in --shard."""
+def embed_videos(
+    sets: list[Inputs], model, cache: Cache, args, clock: Clock | None = None
+) -> "list[Answers]":
+    """For each set what `Embeddings.videos` has, but only of the videos in --shard. clock: None
+    for --shard, which writes nothing but the cache."""
     from trajeval.answers import Answers
     from trajeval.embedding import embed_trajectories
 
@@ -111,20 +115,22 @@ def embed_videos(sets: list[Inputs], model, cache: Cache, args) -> "list[Answers
     sources = [one.source._replace(fps=args.fps) for one in videos]
     views = views_for(model, args)
     start, answers = time.monotonic(), Answers()
+    going = Going("embedding" if prompts is None else "scoring", len(videos))
     embedded = embed_trajectories(
         *(model, sources, args.batch_size, cache, views),
         prompts=None if prompts is None else [prompts[number] for number in chosen],
-        compute=compute_for(args),
+        compute=compute_for(args, going),
     )
     with (
         closing(embedded),
-        progress("embedding" if prompts is None else "scoring", len(videos), "videos") as advance,
+        shown(going),
+        written(going, args, model, clock),
         telling_few("errors", args.verbose) as tell_error,
         telling_few("warnings about videos", args.verbose) as tell_warning,
     ):
         for trajectory, found in zip(videos, embedded):
             answers.add(found)
-            advance(1)
+            going.add(trajectory.name, found)
             if isinstance(found, Exception):
                 tell_error(printable(f"error: {found}", 1000))
             elif found.warning:
@@ -154,15 +160,19 @@ def different_videos(sets: list[Inputs]) -> tuple[list[Trajectory], list[array]]
     return videos, numbers
 
 
-def compute_for(args):
-    """Where --ray or --device ask for it, what computes on several devices or machines."""
-    if args.ray is None and not are_several(args.device):
-        return None
+def compute_for(args, going: Going):
+    """What computes: this process, or, where --ray or --device ask for it, several devices or
+    machines."""
 
     def compute(model, missing, batch_size):
+        from trajeval.embedding import compute_here
+
+        going.due = (going.due or 0) + len(missing)
+        if args.ray is None and not are_several(args.device):
+            return compute_here(model, missing, batch_size)
         from trajeval.cluster import compute_on_ray  # which the cache may spare us
 
-        yield from compute_on_ray(model, missing, batch_size, args)
+        return compute_on_ray(model, missing, batch_size, args, going.has_workers)
 
     return compute
 

@@ -26,6 +26,7 @@ PLOT_NAMES = ("heatmap", "groups", "confusion", "curves", "distributions", "auc"
 PLOT_FORMATS = ("png", "pdf", "svg")
 FILES = (  # in the folder of an experiment; files of other names are the user's
     *("similarities.csv", "similarities.npy", "embeddings.npz", "run.json"),
+    "running.json",  # of a run that was killed: see running.py
     *("groups.csv", "scores.csv"),  # with groups
     *("similarities.parquet", "scores.parquet", "trajectories.parquet"),  # of a large table
     "metrics.json",  # with labels

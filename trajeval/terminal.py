@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import islice
 
-PROGRESS_EVERY = 10  # seconds between progress lines where standard error is not a terminal
+# Seconds between lines of progress where standard error is not a terminal: at first, at most.
+PROGRESS_EVERY, PROGRESS_AT_MOST = 10, 600
 SHOWN = 10  # messages of one kind that are shown; the rest are counted
 INSTALL = "run the script with `uv run`, or install its packages with `pip install .` in its folder"
 
@@ -105,7 +106,7 @@ def tell(message) -> None:
 
             tqdm.write(text, file=sys.stderr)
         else:
-            print(text, file=sys.stderr, flush=True)
+            print(f"{text}\n", end="", file=sys.stderr, flush=True)  # whole, beside other threads'
 
 
 def first_few(messages: Iterable[str], kind: str, verbose: bool | None = None) -> list[str]:
@@ -171,7 +172,7 @@ def printable(text: str, width: int = 200) -> str:
 
 @contextmanager
 def progress(what: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
-    """Shows how far a long job is: a bar on a terminal, else a line every 10 seconds. Yields the
+    """Shows how far a long job is: a bar on a terminal, else lines, see `pause_after`. Yields the
     function to call with how much was done since the last call. what: "downloading x.pth"; total:
     in units; unit: "B" for bytes, else such as "videos"."""
     if sys.stderr.isatty():
@@ -182,17 +183,24 @@ def progress(what: str, total: int, unit: str) -> Iterator[Callable[[int], None]
         with tqdm(desc=what, total=total, bar_format=rate, file=sys.stderr, **kinds) as bar:
             yield bar.update
         return
-    done, told = 0, time.monotonic()
+    done, start = 0, time.monotonic()
+    told = start
 
     def advance(n):
         nonlocal done, told
-        done += n
-        if time.monotonic() - told >= PROGRESS_EVERY:
-            told = time.monotonic()
+        done, now = done + n, time.monotonic()
+        if now - told >= pause_after(told - start):
+            told = now
             amount = f"{done / max(total, 1):.0%}" if unit == "B" else f"{done} of {total} {unit}"
             tell(f"{what}: {amount}")
 
     yield advance
+
+
+def pause_after(seconds: float) -> float:
+    """How long after a line of progress the next one follows. seconds: how long the job had taken.
+    Ever longer: a log of three days has some 500 lines."""
+    return min(max(PROGRESS_EVERY, seconds / 10), PROGRESS_AT_MOST)
 
 
 def _harmless(char: str) -> str:

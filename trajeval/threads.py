@@ -1,6 +1,7 @@
 """Threads that end with the block that starts them."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -35,3 +36,22 @@ def threads() -> Iterator[tuple[Callable[..., Future], Callable[[], bool]]]:
         stop.set()
         for thread in running:
             thread.join()
+
+
+@contextmanager
+def repeated(call: Callable[[], object], pause: Callable[[float], float]) -> Iterator[None]:
+    """Within the block, a thread calls a function again and again. pause: of the seconds since the
+    start, how many to wait. Leaving the block waits for a call that is under way."""
+    stop, start = threading.Event(), time.monotonic()
+
+    def work():
+        while not stop.wait(pause(time.monotonic() - start)):
+            call()
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()

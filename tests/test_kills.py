@@ -1,0 +1,12 @@
+"""A run that is killed goes on where it stopped, and its results are those of one that was not."""
+
+import pytest
+from killed import kill_often, make_lists
+
+from trajeval.devices import split_work
+
+
+@pytest.mark.slow
+def test_killed_at_thirty_moments(in_empty_folder):
+    make_lists(200)
+    kill_often(30, 2 * split_work("cpu")[0], 1, "--seconds", "0.1")
