@@ -10,6 +10,7 @@ import numpy as np
 STANDARDIZED, VISTA = "standardised for each prompt", "rescaled as in ViSTa"
 SOFTMAX = "softmax at temperature"
 LARGE_ROWS = 100_000  # see Table.is_large
+LOWEST = 1000  # rows that metrics.json lists of a large table: those with the lowest values
 BLOCK = 1 << 22  # values that are in memory as float64 at a time
 
 
