@@ -65,10 +65,7 @@ def report(
     lines += summary(table, verdict)
     blocks = further(table, curves, controls)
     blocks |= of_ratings(table, success_above, max_false_positives)
-    if embeddings is not None:
-        blocks["probe"] = judged(
-            probe, probe.probe(table, embeddings.take(0, len(embeddings)), cache)
-        )
+    blocks["probe"] = judged(probe, probe.probe(table, embeddings, cache))
     for block in blocks.values():
         files |= block.files
         lines += ["", *block.lines] if block.lines else []
