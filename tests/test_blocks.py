@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from test_metrics import several
 
-from trajeval import chance, metrics, pairs, probe, ratings, rising, robometer, table
+from trajeval import chance, inputs, metrics, pairs, probe, ratings, rising, robometer, table
 from trajeval.areas import areas_of, auc
 from trajeval.arguments import check_memory
 from trajeval.behaviours import behaviour_aucs
