@@ -36,10 +36,10 @@ from trajeval.terminal import (
 if __name__ == "__main__":
     exit_on_interrupt()
 
-from trajeval.arguments import Parser, parse_options
 from trajeval.lerobot import Episode, fetch, read_data_set, read_episodes, shown
 from trajeval.lists import list_entry, wrong_group, wrong_prompt
 from trajeval.options import Option, path, whole
+from trajeval.parsing import Parser, parse_options
 from trajeval.results import replace_files, wrong_folder
 from trajeval.rows import MAX_BYTES
 

@@ -25,10 +25,10 @@ from trajeval.terminal import (
 if __name__ == "__main__":
     exit_on_interrupt()
 
-from trajeval.arguments import Parser, parse_options
 from trajeval.inputs import BASELINE
 from trajeval.lists import list_entry, write_lists
 from trajeval.options import Option, path
+from trajeval.parsing import Parser, parse_options
 from trajeval.results import wrong_folder
 from trajeval.vista import ProblemSet, data_of, read_problem_set
 

@@ -117,9 +117,7 @@ class Block(nn.Module):
         seen = torch.empty_like(x[:, :n])
         for tokens, qk, out in zip(x, self.query_key(x), seen):
             q, k = qk.unflatten(1, (2, -1, HEAD_WIDTH)).permute(1, 2, 0, 3)  # [heads, N, 64] each
-            v = product(self.value, tokens).unflatten(
-                0, (-1, HEAD_WIDTH)
-            )  # [heads, 64, N], not copied
+            v = product(self.value, tokens).unflatten(0, (-1, HEAD_WIDTH))  # [heads, 64, N]
             out = out.unflatten(1, (-1, HEAD_WIDTH)).transpose(0, 1)  # [heads, n, 64]
             for head in zip(q[:, :n], k, v, out):
                 attend(*head)

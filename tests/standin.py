@@ -18,8 +18,9 @@ from trajeval.terminal import UserError
 
 class Standin(Model):
     """Embeds a clip as its mean colour, and its order. seconds: that a clip takes. pids: a folder
-    where each process that loads it leaves its number. deadly: whether a video that is white ends
-    the process, or loading does, or is an error."""
+    where each process that loads it leaves a file named by its number, with "busy" in it once it
+    has a clip. until: a file that clips wait for. deadly: whether a video that is white ends the
+    process, or loading does, or is an error."""
 
     name, description = "standin", "A stand-in"
     n_frames, resize, size = 4, "crop", 32
@@ -27,12 +28,13 @@ class Standin(Model):
     options = (
         Option("--seconds", "that a clip takes", "N", number(lambda _: True, "any"), 0.0),
         Option("--pids", "folder", "DIR", path),
+        Option("--until", "a file that clips wait for", "FILE", path),
         Option("--deadly", "what is: a video, loading, error", "WHAT"),
     )
 
-    def __init__(self, *, seconds: float = 0, pids=None, deadly=None, **settings):
+    def __init__(self, *, seconds: float = 0, pids=None, until=None, deadly=None, **settings):
         super().__init__(**settings)
-        self.seconds, self.pids, self.deadly = seconds, pids, deadly
+        self.seconds, self.pids, self.until, self.deadly = seconds, pids, until, deadly
 
     def find_files(self):
         return []
@@ -48,6 +50,10 @@ class Standin(Model):
         return True
 
     def spend(self, frames):
+        if self.pids:
+            Path(self.pids, str(os.getpid())).write_text("busy")
+        while self.until and not Path(self.until).exists():
+            time.sleep(0.01)
         time.sleep(self.seconds * len(frames))
         if self.deadly == "video" and frames.float().mean() > 250:
             os.kill(os.getpid(), signal.SIGKILL)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from test_metrics import several
 
-from trajeval import chance, metrics, pairs, probe, ratings, rising, robometer, table
+from trajeval import chance, inputs, metrics, pairs, probe, ratings, rising, robometer, table
 from trajeval.areas import areas_of, auc
 from trajeval.arguments import check_memory
 from trajeval.behaviours import behaviour_aucs
@@ -183,7 +183,7 @@ def test_choices_of_one_of_each_of_three(first, second, third):
 @pytest.fixture
 def large(monkeypatch):
     """A table of 12 trajectories counts as large, of which three are listed."""
-    monkeypatch.setattr(table, "LARGE_ROWS", 10)
+    monkeypatch.setattr(inputs, "LARGE_ROWS", 10)
     monkeypatch.setattr("trajeval.verdict.LOWEST", 3)
     monkeypatch.setattr(rising, "LOWEST", 3)
 

@@ -1,12 +1,13 @@
 """--ray with several machines, which Ray pretends to have here: nodes that fail, files that a node
 lacks."""
 
+import sys
 import threading
 from pathlib import Path
 
 import pytest
 from standin import Standin
-from test_cluster import N, assert_equal, lists, pids, run, wait_for
+from test_cluster import N, assert_equal, busy, lists, run, wait_for
 
 from trajeval import cluster
 
@@ -32,18 +33,39 @@ def test_a_node_is_lost(run, nodes):
     made.wait_for_nodes()
 
     def lose():
-        wait_for(lambda: len(pids()) == 2)
+        wait_for(lambda: len(busy()) == 2)
         made.remove_node(lost, allow_graceful=False)
+        Path("go").touch()
 
     thread = threading.Thread(target=lose)
     thread.start()
-    options = ["--pids", "pids", "--seconds", "1"]
+    options = ["--pids", "pids", "--until", "go"]
     status, err = run("ray", "--ray", made.address, *options)
     thread.join()
     assert status == 0 and f"{N} videos: {N} computed" in err
     assert "warning: a worker on " in err
     assert run("one", "--no-cache")[0] == 0
     assert_equal("one", "ray")
+
+
+def test_a_node_that_joins(run, nodes, monkeypatch):
+    """Its worker gets what is left; nothing is done before it is there."""
+    made, settings = nodes
+    made.add_node(num_cpus=1, **settings)
+    made.wait_for_nodes()
+    monkeypatch.setattr(sys.modules[cluster.Crew.__module__], "LOOK_EVERY", 0.5)
+
+    def add():
+        wait_for(lambda: len(busy()) == 1)
+        made.add_node(num_cpus=1, **settings)
+        wait_for(lambda: len(busy()) == 2)
+        Path("go").touch()
+
+    thread = threading.Thread(target=add)
+    thread.start()
+    status, err = run("ray", "--ray", made.address, "--pids", "pids", "--until", "go")
+    thread.join()
+    assert status == 0 and f"{N} videos: {N} computed" in err and len(busy()) == 2
 
 
 def test_a_file_that_a_node_lacks(run, nodes, monkeypatch):

@@ -3,8 +3,10 @@
 import pytest
 from killed import kill_often, make_lists
 
+from trajeval.devices import split_work
+
 
 @pytest.mark.slow
 def test_killed_at_thirty_moments(in_empty_folder):
-    make_lists(60)
-    kill_often(30, 8, 0, "--seconds", "0.5")
+    make_lists(200)
+    kill_often(30, 2 * split_work("cpu")[0], 1, "--seconds", "0.1")

@@ -116,7 +116,7 @@ def test_a_run_of_a_judge(lists, reported, capsys):
     assert Path("out/mine/metrics.json").exists()
 
 
-def test_a_new_prompt_is_scored_alone(lists, capsys):
+def test_a_new_prompt_is_scored_alone(lists, puts, capsys):
     options = ["--curves", "prefix", "--curve-points", 3, "--cache-dir", "kept"]
     assert run(Toy, *options) == 0
     with open("p.txt", "a") as file:
@@ -127,7 +127,8 @@ def test_a_new_prompt_is_scored_alone(lists, capsys):
     assert "3 computed" in (err := capsys.readouterr().err) and "3 of them partly" in err
     Toy.scored.clear()
     assert run(Toy, *options) == 0 and not Toy.scored
-    assert len(list(Path("kept/videos").rglob("*.npz"))) == 3 * 2, "videos and views"
+    kinds = [put[0] for put in puts]
+    assert kinds.count("videos") == 2 * 3 * 2, "videos and views, each replaced once"
 
 
 def test_curves_and_controls_of_a_judge(lists, reported):

@@ -156,7 +156,7 @@ class RealPaths:
         if parent is None or name in ("", "."):
             return parent
         if name == "..":
-            return self._from_here(os.path.dirname(os.path.join(self._here, parent)))
+            return self._from_here(os.path.dirname(parent or self._here))
         try:
             mode = os.lstat(path).st_mode
         except (FileNotFoundError, NotADirectoryError):

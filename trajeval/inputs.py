@@ -1,8 +1,9 @@
 """Reads prompt lists and trajectory lists: what their rows mean, and where the videos are."""
 
-from array import array
+import gc
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ from trajeval.rows import Row, is_table, read_list
 from trajeval.sources import Source, fragment
 from trajeval.terminal import UserError, printable
 
+LARGE_ROWS = 100_000
 BASELINE = "baseline"  # the group of prompts that describe only what all trajectories share
 
 
@@ -42,13 +44,19 @@ class Trajectory(NamedTuple):
         return self.path + fragment(self.start, self.end)
 
     @property
-    def part(self) -> tuple[str, float | None, float | None]:
-        """What it shows: the same part of a file is equal, whatever its path is."""
-        return self.file or self.path, self.start, self.end
+    def part(self) -> Hashable:
+        """What it shows: of the same part of the same file equal, whatever the paths are."""
+        file = self.file or self.path
+        return file if self.start is self.end is None else (file, self.start, self.end)
 
     @property
     def source(self) -> Source:
         return Source(self.path, self.start, self.end)
+
+
+def is_large(trajectories: Sequence) -> bool:
+    """Whether they are too many for tables of text."""
+    return len(trajectories) > LARGE_ROWS
 
 
 def read_prompts(path: str | Path, notes: list[str] | None = None) -> list[Prompt]:
@@ -61,30 +69,49 @@ def read_prompts(path: str | Path, notes: list[str] | None = None) -> list[Promp
     return prompts
 
 
-def read_trajectories(path: str | Path, notes: list[str] | None = None) -> list[Trajectory]:
+def read_trajectories(
+    path: str | Path, notes: list[str] | None = None, finders: dict[Path, Finder] | None = None
+) -> list[Trajectory]:
     """The trajectories of a list, in order. An entry is a file, a folder (the videos in it, sorted;
     without any, its images are the frames of one) or a glob pattern (the files that match, sorted),
     looked up in the current folder, then in the list's own, then beside the scripts; #t=START,END
-    after it means this part of each. notes: gets what is ignored. Raises UserError, which names
-    every entry that is wrong."""
-    path = Path(path)
+    after it means this part of each. notes: gets what is ignored. finders: what lists in the same
+    folders looked up. Raises UserError, which names every entry that is wrong."""
+    path, finders = Path(path), {} if finders is None else finders
+    if path.parent not in finders:
+        finders[path.parent] = Finder(path.parent)
     wrong_rows: list[str] = []
     wrong_entries: list[str] = []
     wrong_ratings: list[str] = []
-    rows = read_list(path, "trajectory", wrong_rows, notes)
-    found = find_all(path, rows, wrong_entries)
-    trajectories = with_all_groups(path, found, wrong_ratings)
+    with uncollected():
+        rows = read_list(path, "trajectory", wrong_rows, notes)
+        found = find_all(path, finders[path.parent], rows, wrong_entries)
+        trajectories = with_all_groups(path, found, wrong_ratings)
     wrong_ratings += mixed_ratings(path, trajectories)
     if problems := wrong_rows + wrong_entries + wrong_ratings:
         raise UserError(*problems)
     return trajectories
 
 
-def find_all(path: Path, rows: Iterable[Row], problems: list[str]) -> Iterator[Trajectory]:
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Without Python's garbage collector, which would look through more and more trajectories and
+    find nothing: a fifth of the time of a million."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def find_all(
+    path: Path, finder: Finder, rows: Iterable[Row], problems: list[str]
+) -> Iterator[Trajectory]:
     """The trajectories that the rows of a list mean, each in the group of its row. Those that mean
     none are added to the problems."""
     column = ": column path" if is_table(path) else ""
-    finder = Finder(path.parent)
     groups: dict[str | None, tuple[str, ...]] = {None: ()}
     for row in rows:
         try:
@@ -96,9 +123,9 @@ def find_all(path: Path, rows: Iterable[Row], problems: list[str]) -> Iterator[T
         except ValueError as error:
             problems.append(f"{path}:{row.line}{column}: {error}")
             continue
-        own = groups.get(row.group) or groups.setdefault(
-            row.group, (row.group,) if row.group else ()
-        )
+        own = groups.get(row.group)
+        if own is None:
+            own = groups[row.group] = (str(row.group),)
         for video in found:
             file = finder.files.get(video)
             yield Trajectory(video, own, row.line, start, end, row.rating, file)
@@ -120,7 +147,7 @@ def with_all_groups(
     group is the same trajectory, in the same group it is repeated. Ratings that differ are added to
     the problems."""
     merged: list[Trajectory] = []
-    first_places: dict[tuple, int] = {}  # a part of a file -> where it is in merged
+    first_places: dict[Hashable, int] = {}  # a part of a file -> where it is in merged
     repeats: dict[int, list[int]] = {}  # there -> all its places, if there are several
     joined: dict[tuple[str, ...], tuple[str, ...]] = {}  # groups -> the object for equal ones
     for one in trajectories:
@@ -147,24 +174,6 @@ def with_all_groups(
             groups = merged[places[n]].groups + one.groups
             merged[places[n]] = merged[places[n]]._replace(groups=joined.setdefault(groups, groups))
     return merged
-
-
-def number_parts(lists: Iterable[Sequence[Trajectory]]) -> tuple[list[Trajectory], list[array]]:
-    """The different parts of files in some lists, each as the last trajectory that shows it, in the
-    order of the first; and for each list the numbers of what its trajectories show."""
-    numbers: dict[tuple, int] = {}
-    parts, of_lists = [], []
-    for trajectories in lists:
-        own = array("q")
-        for one in trajectories:
-            number = numbers.setdefault(one.part, len(parts))
-            own.append(number)
-            if number == len(parts):
-                parts.append(one)
-            else:
-                parts[number] = one
-        of_lists.append(own)
-    return parts, of_lists
 
 
 def mixed_ratings(path: Path, trajectories: list[Trajectory]) -> list[str]:

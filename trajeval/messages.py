@@ -1,6 +1,6 @@
 """What a run says of its inputs, its model and its results, in lines for the terminal."""
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 
 from trajeval.terminal import plural, printable
 
@@ -8,7 +8,7 @@ from trajeval.terminal import plural, printable
 def of_repeats(inputs) -> Iterator[str]:
     """Warnings of files, or parts of files, that a list names more than once; they are evaluated
     as often."""
-    lines: dict[tuple, int] = {}  # a part of a file -> the line of its first trajectory
+    lines: dict[Hashable, int] = {}  # a part of a file -> the line of its first trajectory
     for one in inputs.trajectories:
         n = len(lines)
         line = lines.setdefault(one.part, one.line)

@@ -8,6 +8,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from trajeval.excerpt import described, excerpt
 from trajeval.names import fold
 from trajeval.paper import (
     COLUMN,
@@ -18,94 +19,98 @@ from trajeval.paper import (
     WRONG,
     add_key,
     dot,
-    mean_interval,
     name_rows,
     new_page,
     shown,
 )
-from trajeval.table import Table, group_scores, groups_of, is_right, memberships
+from trajeval.plot_data import Means, distributions_of, means_of
+from trajeval.table import Table, grouped, groups_of, memberships
 
 BINS = 30
 ROW = 0.18  # inches
 MARKS = "oDs^vP*X"  # one for each colour of the palette
 POINT: dict[str, Any] = {"linestyle": "none", "markeredgewidth": 0, "legend": False}
+INTERVAL: dict[str, Any] = {
+    "estimator": "median",
+    "errorbar": ("pi", 100),
+    "err_kws": {"linewidth": 1},
+}
+MAX_GROUPS = 200  # more cannot be told apart
+MAX_DOTS = 200  # of the right trajectories of a prompt; more hide each other
+MAX_VECTOR = 20_000  # dots; more are drawn as an image, also in a pdf or svg
 
 
 def draw_groups(table: Table) -> Figure:
     """For each group of trajectories the mean similarity with its own prompts and with the wrong
     prompts that come closest, each with its 95 % interval, and with every other group of prompts.
-    Without labels, with each of the first 8 prompts or groups of prompts."""
-    names, long = long_scores(table)
+    Without labels, with each of the first 8 prompts or groups of prompts. Of many groups the
+    strongest and the worst."""
+    names = [group.name for group in memberships(table.rows)[0]]
+    n_all, part = len(names), ""
+    if n_all > MAX_GROUPS:
+        means = grouped(table).table
+        part = described(means, MAX_GROUPS, "groups")
+        chosen = excerpt(means, MAX_GROUPS)
+        names = [names[i] for i in chosen]
     columns = [column.name for column in groups_of(table.columns)[0]]
-    has_own = long.own.any()
+    found = means_of(table, names)
+    has_own = found.own.any()
     n = 2 if has_own else min(len(columns), len(PALETTE))  # of marks in a row
-    figure, ax, height = rows_page(names, 0.95 if has_own else 0.6 + ROW * n, max(1, n * 0.4))
+    above = 0.95 if has_own else 0.6 + ROW * n
+    figure, ax, height = rows_page(names, above + ROW * bool(part), max(1, n * 0.4))
     if has_own:
-        chosen, rest = own_and_closest(long)
-        draw_points(ax, chosen, "own", [True, False], [RIGHT, WRONG], "oD")
-        sns.scatterplot(rest, x="score", y="group", s=7, color=OTHER, linewidth=0, ax=ax)
+        wrong = np.where(found.own, np.nan, found.means)
+        has_wrong = np.flatnonzero((~np.isnan(wrong)).any(1))
+        closest = np.zeros_like(found.own)
+        closest[has_wrong, np.nanargmax(wrong[has_wrong], 1)] = True
+        draw_points(ax, found, [found.own, closest], [RIGHT, WRONG], "oD")
+        rest = np.argwhere(~found.own & ~closest & ~np.isnan(found.means))
+        dots = pd.DataFrame({"group": rest[:, 0], "score": found.means[tuple(rest.T)]})
+        many: dict[str, Any] = {"rasterized": True} if len(dots) > MAX_VECTOR else {}
+        sns.scatterplot(dots, x="score", y="group", s=7, color=OTHER, linewidth=0, ax=ax, **many)
         key = [("own prompts", dot(RIGHT))]
-        key += [("closest wrong", dot(WRONG, "D", 3.5))] * (not long.own.all())
+        key += [("closest wrong", dot(WRONG, "D", 3.5))] * bool(closest.any())
         key += [("others", dot(OTHER, size=2.7))] * (len(rest) > 0)
         n_across = 3
     else:
-        draw_points(ax, long[long.column < n], "column", range(len(columns))[:n], PALETTE, MARKS)
+        kinds = [np.arange(len(columns)) == j for j in range(n)]
+        draw_points(ax, found, [np.broadcast_to(k, found.own.shape) for k in kinds], PALETTE, MARKS)
         key = [(shown(column, 40), dot(*of)) for column, of in zip(columns, zip(PALETTE, MARKS))]
         if len(columns) > n:
             key += [(f"the first {n} of {len(columns)}; groups.csv has all", {"linestyle": "none"})]
         n_across = 1
+    if part:
+        figure.suptitle(fold(part, 50, 2))
     add_key(figure, key, n_across)
     finish(ax, names, height, table.label)
     return figure
 
 
-def long_scores(table: Table) -> tuple[list[str], pd.DataFrame]:
-    """The groups of trajectories, and a line for each trajectory of a group with each group of
-    prompts: their numbers, the score, whether the prompts are the group's own. Scores with another
-    label of the trajectory are left out."""
-    groups, members, of_groups = memberships(table.rows)
-    columns = groups_of(table.columns)[0]
-    right = is_right(table.rows, columns)[members].ravel()  # [M * C]
-    own = is_right(groups, columns)[of_groups].ravel()
-    long = pd.DataFrame(
-        {
-            "group": np.repeat(of_groups, len(columns)),
-            "column": np.tile(np.arange(len(columns)), len(members)),
-            "score": group_scores(table)[members].ravel(),
-            "own": own,
-        }
-    )
-    return [group.name for group in groups], long[own | ~right]
-
-
-def own_and_closest(long: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The scores with each group's own prompts and with the wrong ones of the highest mean; and the
-    means of the rest."""
-    means = long[~long.own].groupby(["group", "column"]).score.mean()
-    closest = means.groupby("group").idxmax()
-    pairs = pd.MultiIndex.from_frame(long[["group", "column"]])
-    rest = means.drop(closest).reset_index()
-    return long[long.own | pairs.isin(closest)], rest
-
-
-def draw_points(ax: Axes, long: pd.DataFrame, hue: str, kinds, colours, marks: str) -> None:
-    """The means of each group, with intervals: a mark of each kind."""
+def draw_points(ax: Axes, found: Means, kinds: list[np.ndarray], colours, marks: str) -> None:
+    """The means of each group, with intervals: a mark of each kind, bool [R, C]."""
     n = len(kinds)
+    # seaborn draws the median and the extremes of these three: the mean and its interval
+    points = [
+        (group, kind, score)
+        for kind, chosen in enumerate(kinds)
+        for group, column in np.argwhere(chosen & ~np.isnan(found.means))
+        for score in found.interval(group, column)
+    ]
+    long = pd.DataFrame(points, columns=["group", "kind", "score"])
     sns.pointplot(
         long,
         x="score",
         y="group",
-        hue=hue,
-        hue_order=list(kinds),
-        order=range(long.group.max() + 1),
+        hue="kind",
+        hue_order=range(n),
+        order=range(len(found.means)),
         orient="h",
-        errorbar=mean_interval,
-        err_kws={"linewidth": 1},
         palette=list(colours[:n]),
         markers=list(marks[:n]),
         markersize=3.5,
         dodge=0.6 * (n - 1) / n if n > 1 else False,
         ax=ax,
+        **INTERVAL,
         **POINT,
     )
 
@@ -132,29 +137,27 @@ def draw_distributions(table: Table) -> Figure:
     """Similarities of trajectories with their own prompts against those with others: of all, and
     for each group of prompts, whose AUC says how far the two are apart."""
     columns = groups_of(table.columns)[0]
-    right = is_right(table.rows, columns)
-    labelled = right.any(1)
-    right, scores = right[labelled], group_scores(table)[labelled]
     order = [group for group, _ in order_of(table)]
+    found = distributions_of(table, BINS, MAX_DOTS)
     height = min(ROW * len(order), TALLEST - 2.1)
     figure = new_page(COLUMN, height + 2.1)
     above, ax = figure.subplots(2, 1, sharex=True, height_ratios=(1, max(height, 0.4)))
-    edges = np.linspace(scores.min(), scores.max(), BINS + 1)
-    if edges[0] == edges[-1]:
-        edges = edges[0] + np.linspace(-0.5, 0.5, BINS + 1)
-    for values, colour in ((scores[~right], OTHER), (scores[right], RIGHT)):
-        sns.histplot(
-            values,
-            bins=edges,
-            stat="percent",
-            color=colour,
-            alpha=0.6,
-            linewidth=0,
-            ax=above,
-        )
+    for counts, colour in ((found.wrong_counts, OTHER), (found.right_counts, RIGHT)):
+        if counts.any():
+            middles = (found.edges[1:] + found.edges[:-1]) / 2
+            sns.histplot(
+                pd.DataFrame({"score": middles, "count": counts}),
+                x="score",
+                weights="count",
+                bins=found.edges.tolist(),
+                stat="percent",
+                color=colour,
+                alpha=0.6,
+                linewidth=0,
+                ax=above,
+            )
     above.set(ylabel="share (%)")
-    of_rows = [(scores[~right[:, j], j], scores[right[:, j], j]) for j in order]
-    draw_boxes(ax, of_rows)
+    draw_boxes(ax, [(found.wrong[j], found.right[j]) for j in order])
     add_key(
         figure,
         [("right prompts", dot(RIGHT)), ("wrong prompts", dot(OTHER, "s", 6))],
@@ -172,7 +175,7 @@ def order_of(table: Table) -> list[tuple[int, str]]:
 
 
 def draw_boxes(ax: Axes, of_rows: list[tuple[np.ndarray, np.ndarray]]) -> None:
-    """For each row a box of its wrong values, to the lowest and the highest, and a dot for each
+    """For each row a box of its wrong values, by their quartiles and extremes, and a dot for each
     right one."""
     wrong, right = (
         pd.DataFrame(
@@ -224,12 +227,10 @@ def draw_areas(verdict: dict, table: Table) -> Figure | None:
         y="row",
         order=range(len(names)),
         orient="h",
-        estimator="median",
-        errorbar=("pi", 100),
-        err_kws={"linewidth": 1},
         color=RIGHT,
         markersize=4,
         ax=ax,
+        **INTERVAL,
         **POINT,
     )
     ax.axvline(0.5, color="0.4", linewidth=0.8, linestyle=(0, (4, 2)), zorder=0)

@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from trajeval import messages
 from trajeval.arguments import Inputs, read_inputs
 from trajeval.contents import Contents
+from trajeval.finding import Finder
 from trajeval.results import (
     check_destination,
     read_results,
@@ -51,12 +52,13 @@ def check_sets(args: Namespace, problems: list[str]) -> tuple[dict[str, Inputs],
     clashing = names_that_clash(pairs)
     sets: dict[str, Inputs] = {}
     notes: list[str] = []
+    finders: dict[Path, Finder] = {}
     of_sets: dict[str, list[str]] = {}
     for name, pair in pairs.items():
         of_sets[name] = wrong_pair(Path(args.problem_sets, name), pair)
         if not of_sets[name]:
             set_args = arguments_of(args, name, pair)
-            sets[name], wrong = read_inputs(set_args, notes)
+            sets[name], wrong = read_inputs(set_args, notes, finders)
             of_sets[name] = [problem for found in wrong.values() for problem in found]
             of_sets[name] += [] if problems or args.shard else check_place(set_args, name, clashing)
     wrong_sets = {name: found for name, found in of_sets.items() if found}

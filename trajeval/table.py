@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from trajeval.inputs import is_large
+
 STANDARDIZED, VISTA = "standardised for each prompt", "rescaled as in ViSTa"
 SOFTMAX = "softmax at temperature"
-LARGE_ROWS = 100_000  # see Table.is_large
 LOWEST = 1000  # rows that metrics.json lists of a large table: those with the lowest values
 BLOCK = 1 << 22  # values that are in memory as float64 at a time
 
@@ -52,7 +53,7 @@ class Table(NamedTuple):
     def is_large(self) -> bool:
         """Whether it has too many rows for text: tables are written as Parquet, not CSV, and
         metrics.json lists only the lowest margins."""
-        return len(self.rows) > LARGE_ROWS
+        return is_large(self.rows)
 
     @property
     def is_softmax(self) -> bool:
