@@ -11,6 +11,7 @@ from trajeval.inputs import is_large
 
 STANDARDIZED, VISTA = "standardised for each prompt", "rescaled as in ViSTa"
 SOFTMAX = "softmax at temperature"
+LOWEST = 1000  # rows that metrics.json lists of a large table: those with the lowest values
 BLOCK = 1 << 22  # values that are in memory as float64 at a time
 
 
