@@ -27,8 +27,8 @@ if __name__ == "__main__":
 
 from pathlib import Path
 
-from trajeval.arguments import Parser, parse_options
 from trajeval.options import OUTPUT_DIR, Option
+from trajeval.parsing import Parser, parse_options
 from trajeval.results import as_csv, read_results, replace_files, wrong_folder, wrong_name
 
 OPTIONS = [

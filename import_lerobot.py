@@ -36,10 +36,10 @@ from trajeval.terminal import (
 if __name__ == "__main__":
     exit_on_interrupt()
 
-from trajeval.arguments import Parser, parse_options
 from trajeval.lerobot import Episode, fetch, read_data_set, read_episodes, shown
 from trajeval.lists import list_entry, wrong_group, wrong_prompt
 from trajeval.options import Option, path, whole
+from trajeval.parsing import Parser, parse_options
 from trajeval.results import replace_files, wrong_folder
 from trajeval.rows import MAX_BYTES
 
@@ -169,10 +169,10 @@ def make_lists(args) -> tuple[list[bytes], str]:
     ]
     if not problems:  # else they are downloaded in vain
         fetch(args.dataset, [escape(video) for video in videos], data.root.name)
-    entries = {}
+    entries, folder = {}, os.path.realpath(args.output_dir or "")
     for video, indices in videos.items():
         try:
-            entries[video] = entry_of(data.root / video, args.output_dir or "")
+            entries[video] = entry_of(os.path.join(data.root, video), folder)
         except ValueError as error:
             path_shown = printable(str(data.root / video))
             problems.append(f"{path_shown}: {error} ({numbered(indices)})")
@@ -183,11 +183,12 @@ def make_lists(args) -> tuple[list[bytes], str]:
         trajectories += [f"[{task}]", *(entries[e.video] + e.part for e in group)]
         prompts += [f"[{task}]", task]
     lists = [("\n".join(lines) + "\n").encode() for lines in (trajectories, prompts)]
-    if any(len(content) > MAX_BYTES for content in lists):
-        raise UserError(
-            f"the lists would be larger than {MAX_BYTES >> 20} MB: take fewer episodes, with "
-            "--episodes or --max-per-task"
-        )
+    for kind, content in zip(("trajectory", "prompt"), lists):
+        if len(content) > MAX_BYTES[kind]:
+            raise UserError(
+                f"the {kind} list would be larger than {MAX_BYTES[kind] >> 20} MB: take fewer "
+                "episodes, with --episodes or --max-per-task"
+            )
     return lists, f"{plural(len(chosen), 'episode')} of {plural(len(groups), 'task')}"
 
 
@@ -217,8 +218,8 @@ def group_by_task(episodes: list[Episode], max_per_task: int | None) -> dict[str
     return groups
 
 
-def entry_of(video: Path, folder: str) -> str:
-    """The line that means a video. Raises ValueError."""
+def entry_of(video: str, folder: str) -> str:
+    """The line that means a video, in a list in a folder. Raises ValueError."""
     if not os.path.isfile(video):
         raise ValueError("a folder, not a video" if os.path.isdir(video) else "no such file")
     if not os.access(video, os.R_OK):

@@ -25,10 +25,10 @@ from trajeval.terminal import (
 if __name__ == "__main__":
     exit_on_interrupt()
 
-from trajeval.arguments import Parser, parse_options
 from trajeval.inputs import BASELINE
 from trajeval.lists import list_entry, write_lists
 from trajeval.options import Option, path
+from trajeval.parsing import Parser, parse_options
 from trajeval.results import wrong_folder
 from trajeval.vista import ProblemSet, data_of, read_problem_set
 
@@ -162,10 +162,10 @@ def prompt_lines(found: ProblemSet) -> list[str]:
 def trajectory_lines(found: ProblemSet, task: Path, folder: Path, notes: list[str]) -> list[str]:
     """The lines of the trajectory list in a folder. Raises UserError."""
     groups: dict[str, list[str]] = {label: [] for label in found.prompts}
-    problems = []
+    problems, real_folder = [], os.path.realpath(folder)
     for number, (video, labels) in enumerate(found.videos, 1):
         try:
-            entry = list_entry(video, folder)
+            entry = list_entry(video, real_folder)
         except ValueError as error:
             problems.append(f"{data_of(task)}: entry {number}: {error}")
             continue

@@ -15,10 +15,12 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from trajeval.areas import areas_of
 from trajeval.controls import against_plain
 from trajeval.metrics import mean_auc, ranks_of_right
-from trajeval.probe import centroid_scores, comparison, unit_length
+from trajeval.probe import centroid_answers, comparison
 from trajeval.ratings import FIGURES, Rated, agreement, rank
+from trajeval.spool import Rows
 from trajeval.success import detection
 
 TAKES, RUNS = (3, 5, 10, 30), 400
@@ -110,7 +112,7 @@ def of_controls(n: int, n_runs: int, rng) -> Held:
                 first, other = rng.normal(size=(2, *right.shape))
                 second = related * first + np.sqrt(1 - related**2) * other
                 scores = apart * right + first, kept * apart * right + second
-                areas = (mean_auc(of, right)["mean_auc"] for of in scores)
+                areas = (mean_auc(areas_of(of, right))["mean_auc"] for of in scores)
                 runs.append(against_plain(*areas)["auc_difference"])
             yield "control: difference of mean AUC", share_that_holds(runs, true)
 
@@ -125,12 +127,13 @@ def of_probe(n: int, n_runs: int, rng) -> Held:
             runs = []
             for _ in range(n_runs):
                 noise = rng.normal(size=(len(right), 8))
-                unit = unit_length(seen * middles[right.argmax(1)] + noise)
-                by_probe = centroid_scores(unit, right.astype(float), np.arange(len(right)))
+                embeddings, each = Rows((8,)), np.arange(len(right))
+                for embedding in seen * middles[right.argmax(1)] + noise:
+                    embeddings.append(embedding)
+                by_probe = centroid_answers(embeddings, each, right.argmax(1), each)
                 by_prompts = said * right + 0.5 * noise[:, :n_behaviours]
                 by_prompts += 0.7 * rng.normal(size=right.shape)
-                correct = (ranks_of_right(scores, right) == 1 for scores in (by_probe, by_prompts))
-                runs.append(comparison(*correct))
+                runs.append(comparison(by_probe, ranks_of_right(by_prompts, right) == 1))
             yield "accuracy of the probe", share_that_holds([run["accuracy"] for run in runs])
             yield "probe less prompts", share_that_holds([run["difference"] for run in runs])
 

@@ -14,7 +14,7 @@ import torch
 from measuring import Row, limited
 from networks import s3d
 
-from clip_evaluator import ClipModel, preparation_of
+from clip_evaluator import ClipModel, preparation_of, resizing
 from trajeval.batches import embed_parts, parts_of
 from trajeval.stages import views_for
 from trajeval.videos import read_views
@@ -57,10 +57,11 @@ def cpu_seconds(model, parts: list) -> float:
     return time.process_time() - start
 
 
-def random_clip_model() -> ClipModel:
+def random_clip_model(precision: str = "float32", device: str = "cpu") -> ClipModel:
     torch.manual_seed(0)
     network = open_clip.create_model("ViT-B-32")
-    model = ClipModel("ViT-B-32", device="cpu")
+    model = ClipModel("ViT-B-32", device=device, precision=precision)
     model.facts = {"preparation": preparation_of(network), "weights": "", "files": {}}
-    model.video_network = network.eval().requires_grad_(False)
+    model.resize = resizing(network)
+    model.video_network = network.eval().requires_grad_(False).to(device)
     return model

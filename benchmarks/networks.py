@@ -1,5 +1,5 @@
 """The networks against their plain versions: float32, eager, contiguous, one clip at a time on all
-cores. On a GPU, if there is one, against the same on that GPU."""
+cores."""
 
 import copy
 import sys
@@ -12,13 +12,12 @@ import torch
 from measuring import ROOT, Row, compared, fastest, limited
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
-from torch.utils.flop_counter import FlopCounterMode
 
 from s3d_evaluator import DEMO, S3DModel
 from s3dg import STConv3D
 from s3dg_inference import Convolutions, MaxPool, halve
 from trajeval.batches import Part, embed_batch, normalized, threads_of
-from trajeval.devices import default_batch_size, n_cores, split_work
+from trajeval.devices import n_cores, split_work
 from trajeval.videos import Clip
 from viclip import ViCLIP
 from viclip_evaluator import MEAN, STD, ViCLIPModel
@@ -32,8 +31,6 @@ def rows(folder: Path, quick: bool) -> Iterator[Row]:
     yield from s3d_rows(quick)
     for size in "b" if quick else "bl":
         yield from viclip_rows(size, quick)
-    if torch.cuda.is_available():
-        yield from gpu_rows(quick)
 
 
 # --- S3D
@@ -186,10 +183,10 @@ def viclip_rows(size: str, quick: bool) -> Iterator[Row]:
         yield from bfloat16_rows(f"ViCLIP-{size.upper()}", low, model, seconds["plain"], 3, rounds)
 
 
-def viclip(size: str, precision: str) -> ViCLIPModel:
+def viclip(size: str, precision: str, device: str = "cpu") -> ViCLIPModel:
     """Made-up weights, the same each time: their values do not affect the time."""
     torch.manual_seed(0)
-    model = ViCLIPModel(model_size=size, device="cpu", precision=precision)
+    model = ViCLIPModel(model_size=size, device=device, precision=precision)
     network = ViCLIP(size)
     for name, value in network.named_parameters():
         scale = 1 if "embedding" in name else (value.shape[-1] if value.ndim > 1 else 1) ** -0.5
@@ -232,13 +229,15 @@ def splits() -> list[tuple[int, int]]:
 
 
 def at_a_time(model, clip: Clip, batches: int, threads: int, batch_size: int = 1):
-    """A function that embeds clips as evaluators do, and how many clips it embeds."""
+    """A function that embeds clips as evaluators do, and how many clips it embeds. It raises
+    MemoryError."""
     pool = threads_of(model, batches, threads)
     batch = [part_of(clip)] * batch_size
 
     def function():
-        for done in [pool.submit(embed_batch, model, batch) for _ in range(2 * batches)]:
-            done.result()
+        found = [pool.submit(embed_batch, model, batch) for _ in range(2 * batches)]
+        if any(done.result() is None for done in found):
+            raise MemoryError
 
     return function, 2 * batches * batch_size
 
@@ -256,40 +255,3 @@ def bfloat16_rows(name, model, exact, baseline, aim, rounds) -> Iterator[Row]:
     a, b = (embed(network, clip)[0].astype(np.float64) for network in (model, exact))
     cosine = a @ b / np.linalg.norm(a) / np.linalg.norm(b)
     yield limited(f"{name} bfloat16: 1 - cosine with float32", 1 - cosine, 0.005, "")
-
-
-# --- a GPU
-
-
-def gpu_rows(quick: bool) -> Iterator[Row]:
-    rounds, batch_size = (2 if quick else 5), default_batch_size("cuda")
-    clip = random_clip(32)
-    model = s3d("auto", "cuda")
-    plain, video = model.network.to("cuda"), as_float(clip).cuda()
-
-    def one():
-        plain(video)["video_embedding"].cpu()
-
-    size = 8192
-    a, b = (torch.randn(size, size, device="cuda", dtype=torch.bfloat16) for _ in range(2))
-
-    def multiply():
-        for _ in range(10):
-            a @ b
-        torch.cuda.synchronize()
-
-    with torch.inference_mode():
-        with FlopCounterMode(display=False) as counter:
-            plain(video)
-        seconds = fastest(
-            {
-                "plain": (one, 1),
-                "ours": at_a_time(model, clip, *split_work("cuda"), batch_size),
-                "multiply": (multiply, 10),
-            },
-            rounds,
-        )
-    name = f"S3D {model.precision} on the GPU, {batch_size} clips in a batch"
-    yield compared(name, seconds["ours"], seconds["plain"], 5, "s/clip")
-    rate = counter.get_total_flops() / seconds["ours"] / (2 * size**3 / seconds["multiply"])
-    yield Row(f"{name}: of the rate of matrices", f"{rate:.1%}", "", None, ">= 20 %", rate >= 0.2)

@@ -1,6 +1,6 @@
 """How fast is it? Everything is measured against a plain baseline in the same run.
 
-    uv run benchmarks/run.py [--quick]
+    uv run benchmarks/run.py [--quick] [--only SECTION | --gpu]
 
 prints one table: what, ours, the baseline, the ratio, what was aimed at, and whether it is met.
 """
@@ -17,6 +17,7 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # users' imports are compiled o
 
 import curves
 import decoding
+import gpu
 import judges
 import networks
 import torch
@@ -37,12 +38,18 @@ SECTIONS = {
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="less of everything, in three minutes")
-    parser.add_argument("--only", choices=SECTIONS, help="one section")
+    one = parser.add_mutually_exclusive_group()
+    one.add_argument("--only", choices=SECTIONS, help="one section")
+    one.add_argument("--gpu", action="store_true", help="what needs a CUDA GPU instead of that")
     args = parser.parse_args()
+    if args.gpu and not torch.cuda.is_available():
+        print("run.py --gpu: PyTorch finds no CUDA GPU here", file=sys.stderr)
+        return 1
+    sections = {"gpu": gpu.rows} if args.gpu else SECTIONS
     print(machine(), file=sys.stderr)
     rows = []
     with tempfile.TemporaryDirectory() as folder:
-        for name, section in SECTIONS.items():
+        for name, section in sections.items():
             if args.only in (None, name):
                 for row in section(Path(folder), args.quick):
                     print(f"  {' | '.join(row.texts())}", file=sys.stderr, flush=True)

@@ -16,6 +16,7 @@ import recipe
 from hypothesis import settings
 from runs import PROMPTS, TRAJECTORIES
 
+from trajeval.cache import Cache
 from trajeval.terminal import UserError
 
 # A loaded machine is no mistake of the code's.
@@ -55,6 +56,19 @@ def caches(tmp_path_factory, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
     monkeypatch.setenv("MPLCONFIGDIR", FONTS)
     return folder
+
+
+@pytest.fixture
+def puts(monkeypatch):
+    """What is put into caches of this process: kind, key and entry of each, in order."""
+    made, put = [], Cache.put
+
+    def watched(self, kind, key, entry):
+        made.append((kind, key, entry))
+        put(self, kind, key, entry)
+
+    monkeypatch.setattr(Cache, "put", watched)
+    return made
 
 
 @pytest.fixture

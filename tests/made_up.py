@@ -3,7 +3,7 @@
 import numpy as np
 
 from trajeval.curves import Curves
-from trajeval.page_data import Run
+from trajeval.page_data import Run, page_rows
 from trajeval.table import Entry, Table
 from trajeval.verdict import judge
 
@@ -60,7 +60,7 @@ def made_up_run(
             np.tile(np.arange(points) * 192 / max(points - 1, 1) / 25, (len(rows), 1)),
             (values[:, None] + steps).astype(np.float32),
         )
-    return Run(record_of(table, seed), table, verdict, curves)
+    return Run(record_of(table, seed), table, page_rows(table), verdict, curves)
 
 
 def record_of(table, seed):
@@ -145,5 +145,5 @@ def extras(groups):
 
 
 def videos(run, path):
-    """For each row the same video, by its path from the page."""
-    return [{"kind": "video", "src": path} for _ in run.table.rows]
+    """For each shown row the same video, by its path from the page."""
+    return [{"kind": "video", "src": path} for _ in run.rows]

@@ -3,8 +3,9 @@
 import pytest
 from conftest import write
 
-from trajeval.arguments import Parser, check_arguments, check_inputs, parse_options
+from trajeval.arguments import check_arguments, check_inputs
 from trajeval.options import Option, choice, number, path, shared_options, whole
+from trajeval.parsing import Parser, parse_options
 from trajeval.terminal import SHOWN, UserError
 
 pytestmark = pytest.mark.usefixtures("in_empty_folder")

@@ -27,7 +27,7 @@ import clip_evaluator
 from clip_evaluator import ClipModel
 from clip_loading import load_network
 from clip_names import weights_in, wrong_names
-from trajeval.cache import Cache, read_entry, write_entry
+from trajeval.cache import Cache
 from trajeval.embedding import embed_trajectories
 from trajeval.terminal import UserError
 from trajeval.videos import VideoError, read_views
@@ -309,14 +309,13 @@ def test_files_replaced_between_hashing_and_loading(folders, tmp_path, monkeypat
 
 
 @pytest.mark.parametrize("damage", ["weights", "preparation", "files"])
-def test_facts_of_another_form_are_found_again(folders, tmp_path, damage):
+def test_facts_of_another_form_are_found_again(folders, tmp_path, puts, damage):
     cache = Cache(tmp_path)
     first = ClipModel(f"local-dir:{folders['clip']}", device="cpu", cache=cache)
     _ = first.facts
-    (path,) = tmp_path.glob("models/*/*.npz")
-    entry = read_entry(str(path))
+    ((kind, key, entry),) = [put for put in puts if put[0] == "models"]
     for wrong in ([], {}, None, "x"):
-        write_entry(str(path), entry | {damage: wrong})
+        cache.put(kind, key, entry | {damage: wrong})
         again = ClipModel(f"local-dir:{folders['clip']}", device="cpu", cache=cache)
         assert (again.preparation, again.weights) == (first.preparation, first.weights)
 

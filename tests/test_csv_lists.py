@@ -8,7 +8,8 @@ from conftest import write
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trajeval.inputs import read_prompts, read_trajectories
+from trajeval.inputs import Trajectory, read_prompts, read_trajectories
+from trajeval.rows import MAX_BYTES
 from trajeval.terminal import UserError
 
 pytestmark = pytest.mark.usefixtures("in_empty_folder")
@@ -59,7 +60,7 @@ def test_trajectories(videos):
         "v,0.5,1e1,open,suboptimal\n",
     )
     found = read_trajectories("t.CSV")
-    assert [(t.path.as_posix(), t.start, t.end, t.groups, t.rating, t.line) for t in found] == [
+    assert [(t.path, t.start, t.end, t.groups, t.rating, t.line) for t in found] == [
         ("a.mp4", None, 2.5, ("open",), "success", 2),
         ("b, c.mp4", 1, None, ("close",), "failure", 3),
         ("v/1.mp4", 0.5, 10, ("open",), "suboptimal", 4),
@@ -69,10 +70,7 @@ def test_trajectories(videos):
 
 def test_only_the_needed_column(videos):
     write("t.csv", "path\nv/*.mp4\n")
-    assert [(t.path.name, *t[1:]) for t in read_trajectories("t.csv")] == [
-        ("1.mp4", (), 2, None, None, None),
-        ("2.mp4", (), 2, None, None, None),
-    ]
+    assert read_trajectories("t.csv") == [Trajectory(f"v/{i}.mp4", (), 2) for i in (1, 2)]
 
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
@@ -92,7 +90,7 @@ def test_nothing_but_commas_and_quotes_has_a_meaning(videos):
     write("#1.mp4")
     write("[1].mp4")
     write("t.csv", "path\n#1.mp4\n[1].mp4\n")
-    assert [t.path.name for t in read_trajectories("t.csv")] == ["#1.mp4", "[1].mp4"]
+    assert [t.path for t in read_trajectories("t.csv")] == ["#1.mp4", "[1].mp4"]
 
 
 @pytest.mark.parametrize(
@@ -177,8 +175,8 @@ def test_a_list_of_the_other_kind(videos):
 
 def test_too_large_a_table(videos):
     with open("t.csv", "wb") as file:
-        file.truncate((1 << 26) + 1)
-    assert problems(read_trajectories, "t.csv") == ["t.csv: is larger than 64 MiB: split it"]
+        file.truncate(MAX_BYTES["trajectory"] + 1)
+    assert problems(read_trajectories, "t.csv") == ["t.csv: is larger than 1024 MiB: split it"]
 
 
 @given(st.binary(max_size=300), st.sampled_from([b"", b"path,group\n", b"prompt,group\n"]))

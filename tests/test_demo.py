@@ -29,7 +29,7 @@ def test_lists_are_in_the_same_order(monkeypatch):
     assert [prompt.group for prompt in prompts] == [group for group in groups for _ in range(3)]
     assert [prompt.text for prompt in prompts[::3]] == PROMPTS
     trajectories = read_trajectories("trajectories_lists/cheetah.txt")
-    assert [(trajectory.path.name, *trajectory.groups) for trajectory in trajectories] == [
+    assert [(Path(trajectory.path).name, *trajectory.groups) for trajectory in trajectories] == [
         (clip_name(behaviour, take), behaviour.replace("_", " "))
         for behaviour in BEHAVIOURS
         for take in range(1, TAKES + 1)

@@ -6,7 +6,6 @@ import shutil
 import threading
 import time
 from contextlib import contextmanager
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,7 +15,7 @@ from PIL import Image
 
 from trajeval import batches, contents, embedding, videos
 from trajeval.batches import normalized
-from trajeval.cache import Cache, read_entry, write_entry
+from trajeval.cache import Cache
 from trajeval.embedding import (
     Embedded,
     embed_prompts,
@@ -464,11 +463,13 @@ def test_a_video_that_changes_meanwhile_has_no_hash(paths, tmp_path):
 
 
 @pytest.mark.parametrize("wrong", [{}, {"embedding": [1.0]}, {"indices": "0"}, {"tokens": [[1]]}])
-def test_entries_with_other_content_are_computed_again(paths, store, wrong):
+def test_entries_with_other_content_are_computed_again(paths, store, puts, wrong):
     answers = embed(MeanColour(), paths[:1], store)
     texts, readings = embed_prompts(MeanColour(), ["a"], store)
-    for path in Path(store.folder).glob("[pv]*/*/*.npz"):  # prompts and videos
-        write_entry(str(path), (read_entry(str(path)) | wrong) if wrong else {})
+    made = [(kind, key, entry) for kind, key, entry in puts if kind in ("videos", "prompts")]
+    assert len(made) == 2
+    for kind, key, entry in made:
+        store.put(kind, key, (entry | wrong) if wrong else {})
     assert same(embed(MeanColour(), paths[:1], store), answers)
     again, readings_again = embed_prompts(MeanColour(), ["a"], store)
     assert (again == texts).all() and readings_again == readings
@@ -761,9 +762,9 @@ def test_folders_and_arrays_are_kept_by_their_content(long, store, monkeypatch, 
 def test_parts_of_a_file_are_hashed_once(long, store, monkeypatch):
     path, _ = long
     os.utime(path, (0, 0))
-    monkeypatch.setattr(contents, "SETTLED", -(10**18))  # its ctime is new
-    hashed, digest = [], Cache.digest
-    monkeypatch.setattr(Cache, "digest", lambda *a: hashed.append(a) or digest(*a))
+    monkeypatch.setattr("trajeval.cache.SETTLED", -(10**18))  # its ctime is new
+    hashed, digest = [], Cache.digest_and_stamp
+    monkeypatch.setattr(Cache, "digest_and_stamp", lambda *a: hashed.append(a) or digest(*a))
     parts = [f"{path}#t={i},{i + 1}" for i in range(6)]
     answers = embed(MeanColour(), parts)
     assert len(hashed) == 1 and len({answer.content for answer in answers}) == 1

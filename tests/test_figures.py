@@ -9,14 +9,13 @@ import pytest
 from matplotlib.collections import PolyCollection, QuadMesh
 
 from trajeval.figures import (
-    MAX_ROWS,
     as_png,
     heatmap,
     side_by_side,
 )
 from trajeval.table import Table, entry_of
 
-ODD_NAMES = ["$x_1$ \\frac{a}{b", '<b>&amp;</b> "it\'s"', "開けるロボット", "机器人", "문을"]
+ODD_NAMES = ["$x_1$ \\frac{a}{b", '<b>&amp; "it\'s"', "開けるロボット", "机器人", "문을"]
 
 
 def draw(n, p, trajectories=None, prompts=None, values=None):
@@ -93,13 +92,30 @@ def test_large_ones_have_no_numbers(n, p):
     assert len(outlined(figure.axes[0])) == n
 
 
-def test_above_400_rows_the_strongest_are_drawn():
-    values = np.linspace(0, 1, 450 * 2).reshape(450, 2)
-    _, figure = draw(450, 2, values=values)
+def test_above_400_rows_the_strongest_and_the_worst_are_drawn():
+    values = np.random.default_rng(0).permutation(900).reshape(450, 2)
+    names = [f"clips/trajectory {i}.mp4" for i in range(450)]
+    _, figure = draw(450, 2, names, values=values)
     axes = figure.axes[0]
-    assert rows(axes) == [f"trajectory {i}" for i in range(50, 450)]
-    assert f"the {MAX_ROWS} of 450 rows" in axes.get_title()
+    order = np.argsort(-values.max(1))
+    wanted = [f"trajectory {i}" for i in np.r_[order[:200], order[-200:]]]
+    assert rows(axes) == wanted
+    (line,) = lines_of(axes)
+    assert list(line.get_ydata()) == [200, 200]
+    assert "the 200 strongest and 200 worst of 450 trajectories" in axes.get_title()
     assert "the tables beside the picture have all" in axes.get_title()
+
+
+def test_of_many_columns_those_that_matter_are_drawn_in_the_order_of_the_rows():
+    names = [f"g{i}" for i in range(500)]
+    values = np.eye(500) + np.diag(np.linspace(0, 1, 500))
+    values[0, 7] = 3  # a mistake
+    axes = heatmap(groups(values, names), "t").axes[0]
+    shown = rows(axes)
+    assert shown == [f"g{i}" for i in (*range(499, 299, -1), *range(199, -1, -1))]
+    assert columns(axes) == shown
+    assert dots(axes) == [(i, i) for i in range(400)]
+    assert "400 of 500 prompts that are right or highest" in axes.get_title()
 
 
 def test_cells_have_their_colours_and_numbers_that_can_be_read():

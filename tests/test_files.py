@@ -3,13 +3,25 @@
 import hashlib
 import os
 import signal
+import stat
 import threading
+from pathlib import Path
 
 import pytest
 from conftest import hear_ctrl_c, write
+from hypothesis import given
+from hypothesis import strategies as st
 
 from trajeval import files, terminal
-from trajeval.files import check_unchanged, hash_file, open_regular, replacing, stamps
+from trajeval.files import (
+    RealPaths,
+    as_posix,
+    check_unchanged,
+    hash_file,
+    open_regular,
+    replacing,
+    stamps,
+)
 from trajeval.terminal import UserError
 
 
@@ -86,3 +98,63 @@ def test_ctrl_c_ends_hashing_at_once(tmp_path):
         timer.start()
         hash_file(file, "sha256")
     signal.signal(signal.SIGINT, before)
+
+
+# Real paths
+
+STEPS = ["v", "w", "a.mp4", "l", "up", "gone", "none", ".", "..", "", "root"]
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory):
+    """A folder with links to a file, to folders, to nowhere and to itself."""
+    top = tmp_path_factory.mktemp("tree") / "top"
+    for name in ("v/a.mp4", "v/w/a.mp4", "w/a.mp4"):
+        write(top / name)
+    for name, target in (
+        *(("l", "v/w"), ("v/l", "a.mp4"), ("v/w/up", ".."), ("w/l", "../v/w/up/w/a.mp4")),
+        *(("gone", "nowhere/x"), ("v/gone", "gone"), ("root", "/"), ("v/root", top)),
+    ):
+        (top / name).symlink_to(target)
+    return top
+
+
+@given(st.lists(st.tuples(st.sampled_from(["", "top", "/"]), st.lists(st.sampled_from(STEPS)))))
+def test_real_paths(tree, several):
+    """As the system has them, whatever was looked up before."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tree)
+        real = RealPaths()
+        for start, steps in several:
+            base = {"": "", "top": f"{tree}/", "/": "/"}[start]
+            path = base + "/".join(steps)
+            mode, found = real.look_up(path)
+            if not os.path.lexists(path):
+                assert mode == 0
+                continue
+            assert stat.S_IFMT(mode) == stat.S_IFMT(
+                (os.stat if os.path.exists(path) else os.lstat)(path).st_mode
+            )
+            wanted = os.path.realpath(path)
+            assert os.path.join(os.path.realpath(tree), found).rstrip("/.") == wanted.rstrip("/")
+            below = f"{os.path.realpath(tree)}/"
+            assert os.path.isabs(found) == (not f"{wanted}/".startswith(below))
+
+
+def test_a_folder_is_looked_up_once(tree, monkeypatch):
+    monkeypatch.chdir(tree)
+    asked = []
+    monkeypatch.setattr(os, "lstat", lambda path, *, of=os.lstat: asked.append(path) or of(path))
+    real = RealPaths()
+    for name in ("v/w/a.mp4", "v/w/b.mp4", "v/a.mp4", "none/a/b.mp4", "none/a/c.mp4"):
+        real.look_up(name)
+    assert asked == ["v", "v/w", "v/w/a.mp4", "v/w/b.mp4", "v/a.mp4", "none"]
+
+
+def test_a_path_of_thousands_of_folders():
+    assert RealPaths().look_up("a/" * 2000 + "b") == (0, "a/" * 2000 + "b")
+
+
+@given(st.text(st.sampled_from("a./ ")))
+def test_paths_as_texts(text):
+    assert as_posix(text) == Path(text).as_posix()

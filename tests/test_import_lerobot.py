@@ -109,7 +109,8 @@ def problems(capsys, *arguments):
 
 def entries(path):
     """A list's entries as (text, group)."""
-    found, wrong = read_list(Path(path), "trajectory")
+    wrong = []
+    found = list(read_list(Path(path), "trajectory", wrong))
     assert not wrong
     return [(row.text, row.group) for row in found]
 
@@ -792,9 +793,9 @@ def test_without_pyarrow(capsys, monkeypatch):
 
 def test_lists_too_large_to_be_read_again(capsys, monkeypatch):
     make_v21("set", [["a"]] * 3)
-    monkeypatch.setattr(import_lerobot, "MAX_BYTES", 100)
+    monkeypatch.setitem(import_lerobot.MAX_BYTES, "trajectory", 100)
     (line,) = problems(capsys, "set", "-o", "out")
-    assert line.startswith("the lists would be larger than 0 MB: take fewer episodes")
+    assert line.startswith("the trajectory list would be larger than 0 MB: take fewer episodes")
 
 
 def test_nothing_is_left_of_a_failed_write(capsys, monkeypatch):

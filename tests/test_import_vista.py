@@ -126,7 +126,9 @@ def test_a_video_with_several_labels_is_in_several_groups():
     videos += [("4.mp4", "a,b"), ("5.mp4", "b,a,b"), ("6.mp4", " b ")]
     task = write_set("t", f"{GOOD}  a: a\n{more}", videos)
     assert import_vista.main([task, "-o", "out"]) == 0
-    found = {video.path.name: video.groups for video in read_trajectories("out/t_trajectories.txt")}
+    found = {
+        Path(video.path).name: video.groups for video in read_trajectories("out/t_trajectories.txt")
+    }
     assert found == {
         **{"1.mp4": ("open", "shut"), "2.mp4": ("shut",), "3.mp4": ("open", "shut")},
         **{"4.mp4": ("a,b",), "5.mp4": ("a", "b"), "6.mp4": ("b",)},

@@ -1,5 +1,6 @@
 """Prompt lists and trajectory lists: what is read, and what is said of each mistake."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -8,7 +9,9 @@ from conftest import write
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trajeval.finding import TRIED
 from trajeval.inputs import read_prompts, read_trajectories
+from trajeval.rows import MAX_LINE
 from trajeval.sources import Source
 from trajeval.terminal import UserError
 
@@ -23,7 +26,7 @@ def problems(read, path):
 
 
 def paths(trajectories):
-    return [trajectory.path.as_posix() for trajectory in trajectories]
+    return [trajectory.path for trajectory in trajectories]
 
 
 def test_prompts_without_groups():
@@ -60,7 +63,7 @@ def test_groups():
         (b"ok\n\xe4\xf6\nok\n\xff", ["p.txt:2: not UTF-8 (byte 0xe4)", "p.txt:4: not UTF-8"]),
         ("one\ntwo".encode("utf-16"), ["p.txt: is UTF-16 text"]),
         (b"one\nt\0wo", ["p.txt: is not a text file with one prompt on each line"]),
-        (b"x\n" * (1 << 23) + b"x", ["p.txt: is not a text file with one prompt on each line"]),
+        (b"x" * (MAX_LINE + 1), ["p.txt: is not a text file with one prompt on each line"]),
     ],
 )
 def test_mistakes_in_a_list(content, expected):
@@ -169,7 +172,7 @@ def test_names_in_messages_are_safe_to_print():
 def test_the_projects_own_videos_are_found_from_anywhere():
     write("t.txt", "trajectories/cheetah_run.mp4")
     (found,) = read_trajectories("t.txt")
-    assert found.path.is_file()
+    assert Path(found.path).is_file()
 
 
 def names(trajectories):
@@ -188,8 +191,8 @@ def test_parts_of_files_folders_and_patterns():
         *("c.mp4#t=1.5,2", "c.mp4#t=5", "v/a.mp4#t=,5", "v/b.mp4#t=,5"),
         *("v/a.mp4#t=1", "v/b.mp4#t=1", "v/b.mp4#t=0,1", "c.mp4"),
     ]
-    assert found[0].path == Path("c.mp4") and (found[0].start, found[0].end) == (1.5, 2)
-    assert found[2].start is None and found[-1].source == Source(Path("c.mp4"))
+    assert found[0].path == "c.mp4" and (found[0].start, found[0].end) == (1.5, 2)
+    assert found[2].start is None and found[-1].source == Source("c.mp4")
     assert [t.line for t in found] == [2, 3, 4, 4, 5, 5, 6, 7] and found[0].groups == ("run",)
 
 
@@ -273,7 +276,7 @@ def test_a_file_in_several_groups_has_several_labels():
         write(name)
     Path("link.mp4").symlink_to("v/b.mp4")
     write("t.txt", "[run]\nv\n[jump]\n./v/a.mp4\n[fly]\nlink.mp4\nv/a.mp4\n")
-    assert [(t.path.as_posix(), t.groups, t.line) for t in read_trajectories("t.txt")] == [
+    assert [(t.path, t.groups, t.line) for t in read_trajectories("t.txt")] == [
         ("v/a.mp4", ("run", "jump", "fly"), 2),
         ("v/b.mp4", ("run", "fly"), 2),
     ]
@@ -288,3 +291,88 @@ def test_a_file_twice_in_one_group_is_repeated():
     ]
     write("t.txt", "a.mp4\na.mp4\n")
     assert [(t.groups, t.line) for t in read_trajectories("t.txt")] == [((), 1), ((), 2)]
+
+
+# Long lists
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """The paths that are looked up."""
+    paths = []
+    monkeypatch.setattr(os, "lstat", lambda path, *, of=os.lstat: paths.append(path) or of(path))
+    return paths
+
+
+def test_a_file_is_looked_up_once_whatever_is_listed_of_it(asked):
+    for name in ("lists/v/a.mp4", "lists/v/b.mp4"):
+        write(name)
+    parts = [f"v/{name}.mp4#t={i},{i + 1}" for i in range(500) for name in "ab"]
+    write("lists/t.txt", "\n".join(["[x]", *parts, "[y]", *parts, "[z]", "v/a.mp4", "v/b.mp4"]))
+    found = read_trajectories("lists/t.txt")
+    assert len(found) == 1002 and found[0].groups == ("x", "y")
+    like_parts = [path for path in asked if "#t=" in path]
+    assert len(like_parts) == len(set(like_parts)) == TRIED
+    others = [path for path in asked if "#t=" not in path and path.startswith(("v", "lists"))]
+    assert others == ["v", "lists", "lists/v", "lists/v/a.mp4", "lists/v/b.mp4"]
+    assert len({id(one.path) for one in found}) == 2
+    assert len({id(one.groups) for one in found}) == 2
+
+
+def test_lists_of_a_folder_share_what_they_looked_up(asked):
+    write("a/v.mp4")
+    for i in range(5):
+        write(f"a/{i}.txt", "v.mp4")
+    finders = {}
+    for i in range(5):
+        assert paths(read_trajectories(f"a/{i}.txt", finders=finders)) == ["a/v.mp4"]
+    assert asked.count("a/v.mp4") == 1
+
+
+def test_files_of_folders_are_known_from_the_folders(asked):
+    for i in range(20):
+        write(f"v/{i}.mp4")
+    write("t.txt", "v\nv\n")
+    assert len(read_trajectories("t.txt")) == 40
+    assert [path for path in asked if path.startswith("v/")] == []
+
+
+def test_after_many_parts_files_with_such_names_are_found(asked):
+    names = ["a.mp4", "a.mp4#t=7,8", "lists/a.mp4#t=8,9", "lists/b.mp4#t=1,2"]
+    for name in names:
+        write(name)
+    before = [f"a.mp4#t={i},{i + 0.5}" for i in range(TRIED)]
+    write("lists/t.txt", "\n".join([*before, "a.mp4#t=7,8", "a.mp4#t=8,9", "*.mp4#t=1,2"]))
+    *_, first, second, third = read_trajectories("lists/t.txt")
+    assert [one.path for one in (first, second, third)] == names[1:]
+    assert first.start is second.start is third.start is None
+
+
+def test_paths_that_are_the_same_file():
+    for name in ("v/a.mp4", "v/b.mp4"):
+        write(name)
+    Path("w").symlink_to("v")
+    Path("v/l.mp4").symlink_to("a.mp4")
+    lines = ["v/a.mp4", "w/a.mp4", "./v//a.mp4", "v/../v/a.mp4", os.path.abspath("v/a.mp4"), "w"]
+    write("t.txt", "\n".join(lines))
+    found = read_trajectories("t.txt")
+    assert [one.part for one in found[:5]] == ["v/a.mp4"] * 5
+    assert [(one.path, one.part) for one in found[5:]] == [
+        ("w/a.mp4", "v/a.mp4"),
+        ("w/b.mp4", "v/b.mp4"),
+        ("w/l.mp4", "v/a.mp4"),
+    ]
+
+
+def test_a_file_a_thousand_times():
+    write("a.mp4")
+    write("t.txt", "\n".join(["[x]", *["a.mp4"] * 1000, "[y]", *["a.mp4"] * 1001]))
+    found = read_trajectories("t.txt")
+    assert [one.groups for one in found] == [("x", "y")] * 1000 + [("y",)]
+    assert [one.line for one in found] == [*range(2, 1002), 2003]
+
+
+def test_the_garbage_collector_goes_on():
+    write("t.txt", "none.mp4")
+    problems(read_trajectories, "t.txt")
+    assert gc.isenabled()

@@ -21,10 +21,12 @@ from s3d_evaluator import S3DModel
 from trajeval import evaluator, page_data
 from trajeval.cache import NO_CACHE, Cache
 from trajeval.media import address, media_of, strip_length
+from trajeval.metrics import confusion
 from trajeval.page import FOLDER, SCRIPTS, bundle, page
 from trajeval.page_data import baseline_of, confused_pairs, curves_data
 from trajeval.page_text import reasons, run_text
 from trajeval.small_clips import MAX_BYTES
+from trajeval.table import grouped
 
 CLIP = "../clips/a.mp4"
 
@@ -216,11 +218,12 @@ def test_curves_without_a_frame_rate_have_no_times_and_the_others_keep_theirs():
 def test_confused_pairs():
     scores = np.array([[0.9, 0.1, 0.0], [0.4, 0.6, 0.0], [0.2, 0.8, 0.0], [0.0, 0.1, 0.5]])
     right = np.eye(3, dtype=bool)[[0, 0, 1, 2]]
-    assert confused_pairs(scores, right, scores.argmax(1)) == [
-        {"a": 0, "b": 1, "there": 1, "back": 0, "left": 1, "right": 2}
-    ]
+    assert confused_pairs(scores, right, confusion(scores, right)) == (
+        [{"a": 0, "b": 1, "there": 1, "back": 0, "left": 1, "right": 2}],
+        0,
+    )
     # without a mistake, those that come closest
-    (closest,) = confused_pairs(scores[[0, 2, 3]], right[[0, 2, 3]], np.array([0, 1, 2]))
+    (closest,), _ = confused_pairs(scores[[0, 2, 3]], right[[0, 2, 3]], np.diag([1, 1, 1]))
     assert (closest["a"], closest["b"], closest["there"], closest["back"]) == (1, 2, 0, 0)
 
 
@@ -233,6 +236,68 @@ def test_the_baseline_is_that_of_plain_cosines():
     assert baseline_of("cosine similarity, rescaled", ["baseline"], videos_, texts[:1]) is None
     assert baseline_of("cosine similarity", ["a", "b", "c"], videos_, texts) is None
     assert baseline_of("log p(True)", ["baseline"], None, None) is None
+
+
+# --- large tables
+
+
+def large_run(monkeypatch, **options):
+    """A run of which the page shows 20 of 60 trajectories, and whose record has only these."""
+    monkeypatch.setattr(page_data, "MAX_ROWS", 20)
+    run = made_up_run(6, 10, 2, **options)
+    names = {run.table.rows[i].name for i in run.rows}
+    entries = [one for one in run.record["trajectories"] if one["path"] in names or "error" in one]
+    return run._replace(record=run.record | {"trajectories": entries})
+
+
+def test_of_a_large_table_a_part_is_shown_and_the_numbers_are_of_all(monkeypatch):
+    run = large_run(monkeypatch, everything=True, points=4)
+    found = page_of_run(run)
+    assert "60 trajectories by 12 prompts" in found.text
+    assert (
+        "Shown are the 10 strongest and 10 worst of 60 trajectories (by margin); group means and "
+        "confusion are of all. The tables beside the page have all."
+    ) in found.text
+    (data,) = found.data["runs"]
+    assert [row["name"] for row in found.data["rows"]] == [run.table.rows[i].name for i in run.rows]
+    assert np.array_equal(unpacked(data["values"]).reshape(20, 12), run.table.values[run.rows])
+    assert len(data["hits"]) == len(data["margins"]) == len(data["curves"]["low"]) == 20
+    assert np.sum(data["confusion"]) == 60
+    whole = grouped(run.table).table.values.astype(np.float32)
+    assert np.array_equal(unpacked(data["means"]["values"]).reshape(6, 6), whole)
+    counts = np.array(data["confusion"])
+    for pair in data["pairs"]:
+        a, b = pair["a"], pair["b"]
+        assert (pair["there"], pair["back"]) == (counts[a, b], counts[b, a])
+        assert found.data["rows"][pair["left"]]["groups"] == [data["groups"][a]]
+
+
+def unpacked(text):
+    return np.frombuffer(base64.b64decode(text), "<f4")
+
+
+def test_of_many_groups_a_part_has_means(monkeypatch):
+    monkeypatch.setattr(page_data, "MAX_ROWS", 4)
+    (data,) = page_of_run(made_up_run(6, 2, 1)).data["runs"]
+    assert len(data["means"]["rows"]) == 4 and len(data["means"]["columns"]) == 6
+    assert data["means"]["part"].startswith("the 2 strongest and 2 worst of 6 groups")
+
+
+def test_many_messages_are_counted():
+    run = made_up_run(4, 5)
+    for entry in run.record["trajectories"][:-1]:
+        entry["warning"] = "cut off"
+    found = page_of_run(run).text
+    assert "Warnings (21)" in found and found.count("cut off") == 9 and "and 11 more" in found
+
+
+def test_many_pairs_are_counted(monkeypatch):
+    monkeypatch.setattr(page_data, "MAX_PAIRS", 2)
+    run = made_up_run(6, 10, 1)
+    (data,) = page_of_run(run).data["runs"]
+    counts = np.array(data["confusion"])
+    n_mistaken = np.count_nonzero(np.triu(counts + counts.T, 1))
+    assert len(data["pairs"]) == 2 and data["more_pairs"] == n_mistaken - 2 > 0
 
 
 # --- clips

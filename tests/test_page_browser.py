@@ -10,7 +10,7 @@ from make_videos import counting_frames, write_video
 from runs import ROOT
 
 from s3d_evaluator import S3DModel
-from trajeval import evaluator
+from trajeval import evaluator, page_data
 from trajeval.cache import NO_CACHE
 from trajeval.media import media_of
 from trajeval.page import page
@@ -297,6 +297,24 @@ def test_1000_by_100_scrolls_smoothly(folder, visit):
     tab.select_option("#view", "confusion")
     assert tab.evaluate("document.getElementById('heatmap').scrollTop") == 0
     assert times[30] < 50  # 17 ms on an idle machine: each frame of the screen
+
+
+def test_a_part_of_a_large_table_has_all_views(folder, visit, monkeypatch):
+    monkeypatch.setattr(page_data, "MAX_ROWS", 4)
+    run = made_up_run(6, 10, 1)
+    tab = visit(write_page(folder, "part", run))
+    assert "the 2 strongest and 2 worst of 60" in tab.text_content(".part-text")
+    for name in ("groups", "confusion", "similarity"):
+        tab.select_option("#view", name)
+        box = tab.locator("#heatmap canvas").bounding_box()
+        for row in range(4):  # from below; no clip of some behaviours is shown
+            tab.click(
+                "#heatmap canvas",
+                position={"x": box["width"] - 10, "y": box["height"] - 10 - 30 * row},
+            )
+        assert label(tab) in {Path(run.table.rows[i].name).stem for i in run.rows}
+    totals = [sum(row) for row in run.verdict["confusion"]]
+    assert f"of {totals[0]} " in tab.text_content("#pairs-clips") and totals[0] == 10
 
 
 def test_planted_names_are_not_run(folder, visit):

@@ -10,19 +10,21 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 from matplotlib import rc_context
+from matplotlib.collections import LineCollection
 from runs import ROOT, TRAJECTORIES
 
-from trajeval import plot_curves
+from trajeval import plot_curves, plot_groups
 from trajeval.curves import Curves
 from trajeval.grid import ignore_missing_glyphs
 from trajeval.paper import COLUMN, PAGE, RIGHT, TALLEST, mean_interval, style
 from trajeval.plot_curves import draw_curves
+from trajeval.plot_data import distributions_of, means_of
 from trajeval.plot_groups import draw_areas, draw_distributions, draw_groups
 from trajeval.plot_matrices import draw_confusion, draw_heatmap
 from trajeval.plots import draw_plots
 from trajeval.sources import source_of
 from trajeval.strips import read_strips
-from trajeval.table import Entry, Table
+from trajeval.table import Entry, Table, group_scores
 from trajeval.verdict import judge
 
 ODD = [
@@ -286,12 +288,83 @@ def test_similar_trajectories_are_side_by_side():
     assert len(first_four) == 1
 
 
-@pytest.mark.parametrize("n", [320, 3100])
-def test_too_many_trajectories_for_a_tree(n):
-    table = table_of(numbered(2), n // 2, labelled=False)
+def test_too_many_trajectories_for_a_tree():
+    table = table_of(numbered(2), 160, labelled=False)
     figure = drawn(draw_heatmap, table, None, None)
-    cells = [ax for ax in figure.axes if ax.get_ylabel() == f"trajectories ({n})"]
+    cells = [ax for ax in figure.axes if ax.get_ylabel() == "trajectories (320)"]
     assert len(cells) == 1 and shown_names(cells[0].yaxis) == []
+
+
+def test_of_very_many_trajectories_the_heatmap_has_a_part():
+    figure = drawn(draw_heatmap, table_of(numbered(4), 800), None, None)
+    (ax,) = [ax for ax in figure.axes if "of 3,200" in ax.get_ylabel()]
+    assert ax.get_ylabel().replace("\n", " ") == (
+        "the 1,500 strongest and 1,500 worst of 3,200 trajectories (by margin)"
+    )
+    assert ax.collections[0].get_array().shape == (3000, 4)
+    assert shown_names(ax.yaxis) == numbered(4)
+
+
+def test_of_very_many_groups_the_strongest_and_the_worst_are_drawn(monkeypatch):
+    monkeypatch.setattr(plot_groups, "MAX_GROUPS", 4)
+    table = table_of(numbered(6), 2)
+    table.values[[0, 1], 0] -= 3  # the first is worst
+    figure = drawn(draw_groups, table)
+    part = "the 2 strongest and 2 worst of 6 groups (by margin)"
+    assert figure.axes[0].get_ylabel() == part
+    names = shown_names(figure.axes[0].yaxis)
+    verdict = judge(table, "S3D")
+    for other in (drawn(draw_distributions, table), drawn(lambda t: draw_areas(verdict, t), table)):
+        assert other.axes[-1].get_ylabel() == part
+        assert [name for name in shown_names(other.axes[-1].yaxis) if name != "mean"] == names
+    assert len(names) == 4 and names[0] == "behaviour 0"
+    values = table.values.astype(float)
+    means = [values[2 * i : 2 * i + 2, i].mean() for i in (int(name[-1]) for name in names)]
+    marks = {(round(float(x), 6)) for x, _ in marked(figure.axes[0]) if np.isfinite(x)}
+    assert {round(mean, 6) for mean in means} <= marks
+
+
+def test_many_right_trajectories_have_dots_at_quantiles(monkeypatch):
+    monkeypatch.setattr(plot_groups, "MAX_DOTS", 5)
+    table = table_of(numbered(2), 9)
+    ax = drawn(draw_distributions, table).axes[1]
+    (dots,) = [
+        np.asarray(one.get_offsets())[:, 0]
+        for one in ax.collections
+        if len(one.get_offsets()) and round(float(one.get_offsets()[0][1])) == 0
+    ]
+    assert dots == pytest.approx(np.quantile(table.values[:9, 0], np.linspace(0, 1, 5)), abs=1e-6)
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_means_of_groups_are_those_of_their_trajectories(labelled):
+    table = table_of(numbered(3), 4, 2)
+    rows = list(table.rows)
+    rows[0] = rows[0]._replace(groups=("behaviour 0", "behaviour 2"))
+    if not labelled:
+        table = table._replace(columns=[one._replace(groups=()) for one in table.columns])
+    table = table._replace(rows=rows)
+    names = ["behaviour 2", "behaviour 0"]
+    found = means_of(table, names)
+    scores = group_scores(table)
+    members = [[0, 8, 9, 10, 11], [0, 1, 2, 3]]
+    for i, j in np.ndindex(*found.means.shape):
+        chosen = [k for k in members[i] if not labelled or k or j == (2, 0)[i] or j == 1]
+        values = scores[chosen, j]
+        assert found.own[i, j] == (labelled and j == (2, 0)[i])
+        assert found.means[i, j] == pytest.approx(values.mean())
+        assert (found.low[i, j], found.high[i, j]) == pytest.approx(mean_interval(values))
+
+
+def test_distributions_count_every_score_once():
+    table = table_of(numbered(3), 5, 2)
+    table.rows[0] = table.rows[0]._replace(groups=("no prompts",))
+    found = distributions_of(table, 7, 100)
+    assert found.right_counts.sum() == 14 and found.wrong_counts.sum() == 28
+    scores = group_scores(table)[1:]
+    assert found.edges[[0, -1]] == pytest.approx([scores.min(), scores.max()])
+    assert found.wrong[0] == pytest.approx(np.percentile(scores[4:, 0], (0, 25, 50, 75, 100)))
+    assert found.right[0] == pytest.approx(scores[:4, 0])
 
 
 def test_equal_values():
@@ -359,9 +432,20 @@ def test_more_panels_than_are_drawn():
     assert key[-2:] == ["the first 8 of 26 prompts", "the first 24 of 26 panels"]
 
 
+def test_of_many_trajectories_of_a_group_the_first_have_curves(monkeypatch):
+    table = table_of(numbered(2), 4)
+    for most, n_lines, notes in ((4, 4, []), (3, 3, ["at most the first 3 of each"])):
+        monkeypatch.setattr(plot_curves, "MAX_TAKES", most)
+        figure = drawn(draw_curves, table, curves_of(table), sources_of(table))
+        takes = [lines for lines in figure.axes[0].collections if isinstance(lines, LineCollection)]
+        assert len(takes[1].get_segments()) == n_lines
+        key = [text.get_text() for text in figure.legends[0].get_texts()]
+        assert key[2:] == notes
+
+
 def test_only_plots_import_what_draws_them():
     code = (
-        "import sys, trajeval.report, trajeval.stages\n"
+        "import sys, trajeval.evaluation, trajeval.stages\n"
         "sys.exit(str([m for m in ('seaborn', 'pandas', 'scipy') if m in sys.modules]))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)

@@ -9,7 +9,8 @@ from sklearn.linear_model import LogisticRegression
 
 from trajeval import probe as module
 from trajeval.cache import Cache
-from trajeval.probe import as_lines, folds_of, meaning, part_of, probe, recordings_of
+from trajeval.probe import as_lines, folds_of, meaning, part_of, recordings_of
+from trajeval.spool import Rows
 from trajeval.table import Entry, Table, entry_of
 
 NAMES = ("open", "close", "push")
@@ -29,6 +30,13 @@ def taken(n, seen, said, seed=0, of_file=None, names=NAMES):
     ]
     table = Table(values.astype(np.float32), rows, list(map(entry_of, names, names)), "cosine")
     return table, embeddings.astype(np.float32)
+
+
+def probe(table, embeddings, *cache):
+    rows = Rows(embeddings.shape[1:])
+    for row in embeddings:
+        rows.append(row)
+    return module.probe(table, rows, *cache)
 
 
 def test_the_words_are_wrong():

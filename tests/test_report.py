@@ -33,7 +33,9 @@ def test_without_groups():
     assert files.keys() == {"similarities.csv", "similarities.npy"} and found is None and not lines
     assert iio.imread(picture).std() > 10
     assert read_csv(files["similarities.csv"])[1] == ["/x/a", "", "0.9", "0.7", "0.1"]
-    assert np.array_equal(np.load(io.BytesIO(files["similarities.npy"])), SIMILARITIES)
+    numbers = io.BytesIO()
+    files["similarities.npy"](numbers)
+    assert np.array_equal(np.load(io.BytesIO(numbers.getvalue())), SIMILARITIES)
 
 
 def test_with_labels():

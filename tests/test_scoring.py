@@ -16,7 +16,7 @@ from make_videos import write_video
 from PIL import Image
 from runs import ROOT, read_numbers
 
-import trajeval.report
+import trajeval.evaluation
 from reward import SimilarityReward
 from trajeval.cache import Cache
 from trajeval.evaluator import main
@@ -86,13 +86,13 @@ def run(model_class, *arguments):
 @pytest.fixture
 def reported(monkeypatch):
     """What the report was made of, in a dictionary."""
-    found, report = {}, trajeval.report.report
+    found, report = {}, trajeval.evaluation.report
 
     def recording(table, *arguments, **settings):
         found.update(settings, table=table)
         return report(table, *arguments, **settings)
 
-    monkeypatch.setattr(trajeval.report, "report", recording)
+    monkeypatch.setattr(trajeval.evaluation, "report", recording)
     return found
 
 
@@ -116,7 +116,7 @@ def test_a_run_of_a_judge(lists, reported, capsys):
     assert Path("out/mine/metrics.json").exists()
 
 
-def test_a_new_prompt_is_scored_alone(lists, capsys):
+def test_a_new_prompt_is_scored_alone(lists, puts, capsys):
     options = ["--curves", "prefix", "--curve-points", 3, "--cache-dir", "kept"]
     assert run(Toy, *options) == 0
     with open("p.txt", "a") as file:
@@ -127,7 +127,8 @@ def test_a_new_prompt_is_scored_alone(lists, capsys):
     assert "3 computed" in (err := capsys.readouterr().err) and "3 of them partly" in err
     Toy.scored.clear()
     assert run(Toy, *options) == 0 and not Toy.scored
-    assert len(list(Path("kept/videos").rglob("*.npz"))) == 3 * 2, "videos and views"
+    kinds = [put[0] for put in puts]
+    assert kinds.count("videos") == 2 * 3 * 2, "videos and views, each replaced once"
 
 
 def test_curves_and_controls_of_a_judge(lists, reported):

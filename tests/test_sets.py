@@ -14,7 +14,7 @@ from make_videos import write_video
 
 import import_vista
 from s3d_evaluator import S3DModel
-from trajeval import batches, evaluator, report, results, sets
+from trajeval import batches, evaluation, evaluator, report, results, sets
 from trajeval.arguments import check_arguments
 from trajeval.batches import is_error
 from trajeval.sets import names_that_clash
@@ -434,7 +434,7 @@ def test_a_set_that_cannot_be_written(run, monkeypatch):
 def test_an_interrupt_says_what_was_written(run, monkeypatch):
     for name in "abc":
         write_set(name)
-    asked, original = [], sets.evaluate
+    asked, original = [], evaluation.evaluate
 
     def interrupted(*arguments):
         asked.append(arguments)
@@ -442,7 +442,7 @@ def test_an_interrupt_says_what_was_written(run, monkeypatch):
             raise KeyboardInterrupt
         return original(*arguments)
 
-    monkeypatch.setattr(sets, "evaluate", interrupted)
+    monkeypatch.setattr(evaluation, "evaluate", interrupted)
     status, out, err = run()
     assert (status, out) == (130, "")
     assert err[-1] == "interrupted; 1 of 3 problem sets written, no summary.csv"

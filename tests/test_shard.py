@@ -13,7 +13,7 @@ from runs import ROOT, read_numbers
 from test_scoring import Toy
 from test_sets import model as colours
 
-from trajeval import cache
+from trajeval import segments
 from trajeval.evaluator import main
 
 __all__ = ["colours"]
@@ -138,7 +138,7 @@ def test_a_shard_needs_a_cache(lists, run, monkeypatch, tmp_path):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(cache, "write_entry", full)
+    monkeypatch.setattr(segments, "write_at", full)
     status, lines = run(*LISTS, "--shard", "1/2", "--cache-dir", "kept")
     assert status == 1
     place = tmp_path / "kept"

@@ -12,8 +12,8 @@ from hypothesis.extra import numpy as hnp
 from trajeval.similarity import (
     cosine_similarity,
     goal_baseline_similarity,
-    is_flat,
     mean_direction,
+    moments,
     projection_similarity,
     rescale_as_vista,
     rescaled,
@@ -93,7 +93,7 @@ def test_mean_direction_ignores_lengths():
 
 def test_a_prompt_without_spread_gives_zeros():
     similarities = np.array([[0.1, 0.3], [0.1, 0.2], [0.1, 0.1]], np.float32)
-    assert is_flat(similarities).tolist() == [True, False]
+    assert moments(similarities).is_flat.tolist() == [True, False]
     ours = standardize_prompts(similarities)
     assert ours[:, 0].tolist() == [0, 0, 0]
     assert ours[:, 1] == pytest.approx([1.5**0.5, 0, -(1.5**0.5)], abs=1e-6)

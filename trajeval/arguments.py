@@ -1,90 +1,36 @@
-"""The command line of an evaluator: parsed, and everything that is wrong with it found at once.
+"""The command line of an evaluator: everything that is wrong with it, found at once.
 
 Start-up matters: nothing here imports anything heavy.
 """
 
 import argparse
 from collections import Counter
-from difflib import get_close_matches
+from collections.abc import Sequence
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import NamedTuple
 
 from trajeval.cache import default_folder
 from trajeval.devices import are_several
-from trajeval.inputs import BASELINE, Prompt, Trajectory, read_prompts, read_trajectories
+from trajeval.finding import Finder
+from trajeval.inputs import (
+    BASELINE,
+    LARGE_ROWS,
+    Prompt,
+    Trajectory,
+    is_large,
+    read_prompts,
+    read_trajectories,
+)
 from trajeval.model import Judge
-from trajeval.options import BASELINE_SIMILARITIES, Option, shared_options
+from trajeval.options import BASELINE_SIMILARITIES, shared_options
+from trajeval.parsing import Parser, parse_options
 from trajeval.progress import check_lists, check_option
 from trajeval.results import check_destination, wrong_folder
 from trajeval.terminal import UserError, first_few, plural, tell_all
 
-
-class Parser(argparse.ArgumentParser):
-    """argparse without abbreviations, whose errors are UserErrors."""
-
-    def __init__(self, description: str):
-        super().__init__(
-            description=description,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-            allow_abbrev=False,
-        )
-
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message}; --help shows all options")
-
-
-def parse_options(
-    parser: argparse.ArgumentParser, options: list[Option], argv: list[str] | None
-) -> tuple[argparse.Namespace, list[str]]:
-    """The values of options, and a message for each one that is wrong (its value is then None).
-    What the parser itself takes, such as positional arguments, may be added to it before."""
-    for option in options:
-        text = option.help.replace("%", "%%")
-        if option.default_shown:
-            text += f" (default: {option.default_shown})"
-        kinds: dict[str, Any] = {"help": text}
-        if option.metavar is None:
-            kinds["action"] = "store_true"
-        else:
-            kinds["metavar"] = option.metavar
-        if option.optional is not None:
-            kinds |= {"nargs": "?", "const": option.optional}
-        parser.add_argument(*option.flags.split(", "), **kinds)
-    args, unknown = parser.parse_known_args(argv)
-    problems = [
-        unknown_argument(text, parser)
-        for before, text in zip(["", *unknown], unknown)
-        if text.startswith("-") or not before.startswith("-")  # else the value of an unknown option
-    ]
-    for option in options:
-        text = getattr(args, option.name)
-        if option.metavar is None:
-            continue
-        if text is None:
-            setattr(args, option.name, option.default)
-            continue
-        setattr(args, option.name, None)
-        try:
-            if not isinstance(text, str):  # what argparse makes of "--alpha --"
-                raise ValueError("takes a value")
-            setattr(args, option.name, option.parse(text))
-        except ValueError as error:
-            given = text if text and isinstance(text, str) else "''"
-            problems.append(f"{option.flag} {given}: {error}")
-    return args, problems
-
-
-def unknown_argument(text: str, parser: argparse.ArgumentParser) -> str:
-    if not text.startswith("-"):
-        return f'unexpected argument "{text}": put names with spaces in quotes'
-    flag = text.partition("=")[0]
-    flags = [flag for action in parser._actions for flag in action.option_strings]
-    found = get_close_matches(flag, [f for f in flags if f.startswith("--")], n=1)
-    return f"unknown option {flag}" + (f": did you mean {found[0]}?" if found else "")
-
-
-# --- checking
+MOST_CURVES = 3e9  # bytes of memory for curves: with the rest of such a run it is some 4 GB
 
 
 class Inputs(NamedTuple):
@@ -129,18 +75,25 @@ def check_inputs(args: argparse.Namespace, problems: list[str]) -> Inputs:
     return inputs
 
 
-def read_inputs(args: argparse.Namespace, notes: list[str]) -> tuple[Inputs, dict[str, list[str]]]:
+def read_inputs(
+    args: argparse.Namespace, notes: list[str], finders: dict[Path, Finder] | None = None
+) -> tuple[Inputs, dict[str, list[str]]]:
     """The lists that the options name, and what is wrong with them by kind of problem. notes: gets
-    what is ignored in them."""
+    what is ignored in them; finders: as read_trajectories takes them."""
     prompts, wrong_prompts = read_or_problems(
         args.prompts_path, read_prompts, notes, "-p FILE: prompts"
     )
     trajectories, wrong_trajectories = read_or_problems(
-        args.trajectories_path, read_trajectories, notes, "-t FILE: trajectories"
+        args.trajectories_path,
+        partial(read_trajectories, finders=finders),
+        notes,
+        "-t FILE: trajectories",
     )
     wrong = {"problems": check_groups(args, prompts, trajectories)}
     if args.max_per_group:
         trajectories = first_of_groups(trajectories, args.max_per_group)
+    wrong["problems"] += check_size(args, trajectories)
+    wrong["problems"] += check_memory(args, len(prompts), len(trajectories))
     wrong |= {
         "problems with --export-progress": check_lists(args, prompts, trajectories),
         "problems in the prompt list": wrong_prompts,
@@ -203,6 +156,23 @@ def check_views(args) -> list[str]:
     return problems
 
 
+def check_memory(args, n_prompts: int, n_trajectories: int) -> list[str]:
+    """Curves are in memory as a whole, those of two controls beside them: float32, and as much
+    again while they are written. A shard writes none."""
+    if args.curves is None or args.shard:
+        return []
+    n_values = n_trajectories * args.curve_points * n_prompts
+    size = 4 * n_values * (4 if args.controls else 2)
+    if size <= MOST_CURVES:
+        return []
+    times = f"{n_trajectories:,} trajectories x {args.curve_points} points x {n_prompts:,} prompts"
+    return [
+        f"--curves: {times} would take {size / 1e9:.1f} GB of memory, more than "
+        f"{MOST_CURVES / 1e9:g} GB: use fewer --curve-points, prompts or trajectories "
+        "(--max-per-group); --shard embeds them all and makes no curves"
+    ]
+
+
 def check_workers(args) -> list[str]:
     """What --ray, and --device with several devices, cannot do without or with."""
     given = f"--ray {args.ray}" if args.ray else f"--device {args.device}"
@@ -251,9 +221,8 @@ def check_groups(args, prompts: list[Prompt], trajectories: list[Trajectory]) ->
         problems.append(
             f"{args.trajectories_path}: --normalize {args.normalize} needs two trajectories or more"
         )
-    ratings = [one.rating for one in trajectories if one.rating is not None]
-    is_number = [not isinstance(rating, str) for rating in ratings]
-    if args.success_above is not None and trajectories and not (ratings and all(is_number)):
+    kinds = {type(one.rating) for one in trajectories if one.rating is not None}
+    if args.success_above is not None and trajectories and kinds != {float}:
         problems.append(
             f"{args.trajectories_path}: --success-above needs ratings that are numbers, in a "
             "column rating of a .csv list"
@@ -266,6 +235,17 @@ def check_groups(args, prompts: list[Prompt], trajectories: list[Trajectory]) ->
             )
             break
     return problems
+
+
+def check_size(args, trajectories: Sequence) -> list[str]:
+    """What tables of many trajectories need."""
+    if args.shard or not is_large(trajectories) or find_spec("pyarrow"):
+        return []
+    return [
+        f"{args.trajectories_path}: has more than {LARGE_ROWS:,} trajectories, whose tables are "
+        'Parquet files, and the package "pyarrow" is not installed: run with `uv run --extra '
+        "large`, or `pip install pyarrow`"
+    ]
 
 
 def first_of_groups(trajectories: list[Trajectory], n: int) -> list[Trajectory]:

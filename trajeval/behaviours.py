@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from trajeval.areas import areas_of
+from trajeval.areas import Areas, areas_of, errors_of
 from trajeval.intervals import (
     as_interval,
     auc_limits,
@@ -16,29 +16,33 @@ from trajeval.metrics import Metric, confusion, has_one
 APART = 0.9  # a behaviour whose AUC is above this counts as told apart
 
 
-def behaviours(scores: np.ndarray, right: np.ndarray, names: list[str]) -> list:
+def behaviours(
+    scores: np.ndarray, right: np.ndarray, names: list[str], areas: Areas | None = None
+) -> list[dict]:
     """For each group that has trajectories: its name; the count of those with this label only, the
     accuracy on them with its interval (None if there are none), and their wrong predictions, most
     frequent first; the AUC over all with its interval (None if all trajectories have this label),
     and how many `takes` of each behaviour would settle whether it is above APART, if it stays.
     If any trajectory has several labels, `with_others` is the count of those with this label and
-    others."""
-    single, counts, areas = has_one(right), confusion(scores, right), behaviour_aucs(scores, right)
-    takes, found = takes_wanted(scores, right), []
-    for group in np.flatnonzero(right.any(0)):
-        row, n, area = counts[group], int(counts[group].sum()), areas.get(int(group))
+    others. areas: as `areas_of` gives them, where they are known."""
+    areas = areas or areas_of(scores, right)
+    single, counts, n_right = has_one(right), confusion(scores, right), right.sum(0)
+    limits = dict(zip(areas.groups.tolist(), zip(areas.values, zip(*limits_of(areas)))))
+    takes, found = takes_wanted(areas, n_groups=int((n_right > 0).sum())), []
+    for group in np.flatnonzero(n_right):
+        row, n, area = counts[group], int(counts[group].sum()), limits.get(int(group))
         others = [j for j in np.argsort(-row, kind="stable") if j != group and row[j]]
         share = row[group] / n if n else 0
         behaviour = {
             "name": names[group],
             "count": n,
             "accuracy": as_interval(share, share_limits(share, n)) if n else None,
-            "auc": as_interval(area.value, area.limits()) if area else None,
+            "auc": as_interval(*area) if area else None,
             "takes": takes.get(int(group)),
             "taken_for": [{"name": names[j], "count": int(row[j])} for j in others],
         }
         if not single.all():
-            behaviour["with_others"] = int(right[:, group].sum()) - n
+            behaviour["with_others"] = int(n_right[group]) - n
         found.append(behaviour)
     return found
 
@@ -62,21 +66,27 @@ def sensitivity(areas: np.ndarray, columns: np.ndarray, prompts: list[str], name
     return found
 
 
+def limits_of(areas: Areas) -> tuple[np.ndarray, np.ndarray]:
+    """The lower and the upper limits of AUCs, each float64 [G]."""
+    return auc_limits(areas.values, areas.n_right, areas.n_wrong, areas.variances)
+
+
 def behaviour_aucs(scores: np.ndarray, right: np.ndarray) -> dict[int, Metric]:
     """The AUC of each group that has one, by its number."""
     found = areas_of(scores, right)
-    limits = auc_limits(found.values, found.n_right, found.n_wrong, found.variances)
+    _, errors = errors_of(scores, right, found.groups)
     return {
-        int(group): Metric(float(value), found.errors[:, i], lambda low=low, high=high: (low, high))
-        for i, (group, value, low, high) in enumerate(zip(found.groups, found.values, *limits))
+        int(group): Metric(float(value), errors[:, i], lambda low=low, high=high: (low, high))
+        for i, (group, value, low, high) in enumerate(
+            zip(found.groups, found.values, *limits_of(found))
+        )
     }
 
 
-def takes_wanted(scores: np.ndarray, right: np.ndarray) -> dict[int, int | None]:
-    """How many trajectories of each behaviour would settle whether it is told apart, by the numbers
-    of the groups that have an AUC; see `takes_to_settle`."""
-    found = areas_of(scores, right)
-    expected = auc_variance(found.values, found.n_right, found.n_wrong)
-    n_groups = max(int(right.any(0).sum()), 2)
-    takes = takes_to_settle(found.values, APART, n_groups, excess(found.variances, expected))
-    return dict(zip(found.groups.tolist(), takes))
+def takes_wanted(areas: Areas, n_groups: int) -> dict[int, int | None]:
+    """How many trajectories of each of n_groups behaviours would settle whether it is told apart,
+    by the numbers of the groups that have an AUC; see `takes_to_settle`."""
+    expected = auc_variance(areas.values, areas.n_right, areas.n_wrong)
+    wider = excess(areas.variances, expected)
+    takes = takes_to_settle(areas.values, APART, max(n_groups, 2), wider)
+    return dict(zip(areas.groups.tolist(), takes))

@@ -9,12 +9,13 @@ from collections.abc import Iterator
 import numpy as np
 
 from trajeval import means
+from trajeval.areas import areas_of
 from trajeval.curves import Control, Curves
 from trajeval.intervals import as_interval, correlation_of, difference_limits
 from trajeval.means import Interval
 from trajeval.metrics import Metric, mean_auc
-from trajeval.results import as_npz
 from trajeval.rising import Order, in_columns, order_of, shown
+from trajeval.streams import Content, npz
 from trajeval.table import Table, group_scores, groups_of, has_groups, is_right
 from trajeval.terminal import plural, printable
 
@@ -47,14 +48,14 @@ def judge(table: Table, curves: Curves | None, controls: dict[str, Control]) -> 
         return None
     right = is_right(table.rows, groups_of(table.columns)[0])  # [N, G]
     rows = np.flatnonzero(right.any(1))
-    plain = mean_auc(group_scores(table)[rows], right[rows]).get("mean_auc")
+    plain = mean_auc(areas_of(group_scores(table)[rows], right[rows])).get("mean_auc")
     order = order_of(table, curves) if curves and len(rows) else None
     if not (plain or order):
         return None
     found: dict = {}
     for name, control in controls.items():
         if plain:
-            changed = mean_auc(group_scores(control.table)[rows], right[rows])["mean_auc"]
+            changed = mean_auc(areas_of(group_scores(control.table)[rows], right[rows]))["mean_auc"]
             found[name] = against_plain(plain, changed)
         if order and control.curves:
             vocs = order_of(control.table, control.curves).counted
@@ -208,11 +209,11 @@ def cells(of: dict, what: str) -> list[str]:
 # --- files
 
 
-def controls_npz(controls: dict[str, Control]) -> bytes:
+def controls_npz(controls: dict[str, Control]) -> Content:
     """The values of each control's table, by its name, float32 [N, P], and of its curves, by its
     name and `_curves`, float32 [N, K, P]."""
     arrays = {name: control.table.values for name, control in controls.items()}
     for name, control in controls.items():
         if control.curves:
             arrays[f"{name}_curves"] = control.curves.values
-    return as_npz(**arrays)
+    return npz(**arrays)

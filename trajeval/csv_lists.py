@@ -1,11 +1,13 @@
 """Reads lists that are tables: CSV files whose first row names the columns."""
 
 import csv
-import io
 import math
 import re
-from collections.abc import Iterator
+from array import array
+from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
+from itertools import chain
+from sys import intern
 from typing import NamedTuple
 
 from trajeval.terminal import plural, printable
@@ -35,50 +37,70 @@ class Row(NamedTuple):
     rating: float | str | None = None
 
 
-def read_rows(path, data: bytes, kind: str) -> tuple[list[Row], list[str], list[str]]:
-    """The entries of a CSV file, what is wrong with it, and its columns that mean nothing here.
-    kind: one of COLUMNS."""
-    text = data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
-    if wrong := wrong_separator(path, text, kind):
-        return [], [wrong], []
-    is_odd = FOREIGN.search(text) is not None
-    rows, problems = [], []
-    places, ignored, header = {}, [], []
+def read_rows(
+    path, lines: Iterable[bytes], kind: str, problems: list[str], notes: list[str] | None
+) -> Iterator[Row]:
+    """The entries of the lines of a CSV file; what is wrong with it is added to the problems, its
+    columns that mean nothing here to the notes. kind: one of COLUMNS."""
+    texts = (line.decode("utf-8", "surrogateescape") for line in lines)
+    head = list(up_to_the_first(texts))
+    if head and (wrong := wrong_separator(f"{path}:{len(head)}", head[-1], kind)):
+        problems.append(wrong)
+        return
+    places, header, n_rows = {}, [], 0
+    has_groups, without_group = False, array("q")  # the lines of rows without one
     try:
-        for line, cells in numbered(text):
+        for line, cells in numbered(chain(head, texts)):
             where = f"{path}:{line}"
-            if is_odd and (wrong := list(foreign_cells(where, cells, places))):
-                problems += wrong
+            if FOREIGN.search("".join(cells)):
+                problems += foreign_cells(where, cells, places)
             elif not places:
                 places, ignored, wrong = read_header(where, cells, kind)
                 header = cells
                 problems += wrong
+                if ignored and notes is not None:
+                    notes.append(f"{path}: columns ignored: {printable(', '.join(ignored))}")
             elif len(cells) != len(header):
                 problems.append(f"{where}: {wrong_width(len(cells), header)}")
-            else:
-                row = read_row(where, line, cells, places, kind, problems)
-                if row:
-                    rows.append(row)
+            elif row := read_row(where, line, cells, places, kind, problems):
+                n_rows += 1
+                has_groups |= row.group is not None
+                if row.group is None:
+                    without_group.append(line)
+                yield row
             if not places:
-                return [], problems, []
+                return
     except UnreadableRow as error:
-        return rows, [*problems, f"{path}:{error.line}: {error}"], ignored
+        problems.append(f"{path}:{error.line}: {error}")
+        return
     if not places:
         problems.append(f"{path}: is empty: write a header and one {kind} in each row below it")
-    elif not rows and not problems:
+    elif not n_rows and not problems:
         problems.append(f"{path}: has no {kind}: write one in each row below the header")
-    return rows, problems + ungrouped(path, rows), ignored
+    if has_groups:
+        problems += [
+            f"{path}:{line}: column group: is empty: in a list with groups every entry belongs to "
+            "one"
+            for line in without_group
+        ]
 
 
-def wrong_separator(path, text: str, kind: str) -> str | None:
+def up_to_the_first(texts: Iterable[str]) -> Iterator[str]:
+    """The lines of a file up to the first that is not empty."""
+    for text in texts:
+        yield text
+        if text.strip("\r\n"):
+            return
+
+
+def wrong_separator(where: str, header: str, kind: str) -> str | None:
     """What is wrong if the header has semicolons or tabs where commas should be."""
-    first = re.search("[^\r\n]+", text)
-    if first is None or COLUMNS[kind][0] in (cell.strip(' "') for cell in first[0].split(",")):
+    header = header.rstrip("\r\n")
+    if COLUMNS[kind][0] in (cell.strip(' "') for cell in header.split(",")):
         return None
     for separator, what in ((";", "semicolons"), ("\t", "tabs")):
-        if separator in first[0]:
-            line = text.count("\n", 0, first.start()) + 1
-            return f"{path}:{line}: the columns are separated by {what}: save it with commas"
+        if separator in header:
+            return f"{where}: the columns are separated by {what}: save it with commas"
     return None
 
 
@@ -90,10 +112,10 @@ class UnreadableRow(Exception):
         self.line = line
 
 
-def numbered(text: str) -> Iterator[tuple[int, list[str]]]:
-    """The rows of a CSV file, without empty ones, each with the number of its first line. Raises
-    UnreadableRow."""
-    reader, line = csv.reader(io.StringIO(text, newline=""), strict=True), 1
+def numbered(texts: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
+    """The rows of a CSV file, without empty ones, each with the number of its first line. texts:
+    the lines of the file with their ends. Raises UnreadableRow."""
+    reader, line = csv.reader(texts, strict=True), 1
     try:
         for cells in reader:
             if any(map(str.strip, cells)):
@@ -211,7 +233,7 @@ def read_seconds(text: str) -> float:
 
 def read_rating(text: str) -> float | str:
     if text in RATINGS:
-        return text
+        return intern(text)
     return read_number(text, f"is not a number, nor {', '.join(RATINGS[:-1])} or {RATINGS[-1]}")
 
 
@@ -224,15 +246,3 @@ def read_number(text: str, problem: str) -> float:
     if not math.isfinite(number) or "_" in text:
         raise ValueError(problem)
     return number
-
-
-def ungrouped(path, rows: list[Row]) -> list[str]:
-    """The rows without a group, if others have one."""
-    if not any(row.group for row in rows):
-        return []
-    return [
-        f"{path}:{row.line}: column group: is empty: in a list with groups every entry belongs to "
-        "one"
-        for row in rows
-        if row.group is None
-    ]

@@ -8,138 +8,22 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from importlib.metadata import version
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
-from trajeval.batches import Fresh, embed_fresh, room_for
+from trajeval.batches import embed_fresh, room_for
 from trajeval.cache import NO_CACHE, Cache
 from trajeval.contents import Contents
 from trajeval.devices import float32_products
 from trajeval.readings import Reading
 from trajeval.scoring import is_judge, score_fresh
+from trajeval.shelf import Embedded, Shelf
 from trajeval.similarity import cosine_similarity
 from trajeval.sources import Source, source_of
 from trajeval.views import WHOLE, View
 
 VERSION = 3  # to be raised when frames or prompts are prepared or embedded in another way
 PROMPT_BATCH = 256
-
-
-class Embedded(NamedTuple):
-    """What a model made of one video, and what clips.Clip says of its whole.
-
-    views: for each view float32 [R, D], the embeddings of its R clips; of a Judge [R, P], their
-    scores for `prompts`. ends, end_times: of the points of its curve, as in clips.Shots; empty
-    without. content: the file's BLAKE2b hash in hexadecimal, None if it changed meanwhile. kept:
-    whether all of it came from the cache; partly: whether some did."""
-
-    views: dict[View, np.ndarray]
-    indices: list[int]
-    length: int
-    size: list[int]
-    fps: float | None
-    warning: str | None
-    ends: Sequence[int] = ()
-    end_times: Sequence[float] = ()
-    prompts: Sequence[str] = ()
-    content: str | None = None
-    kept: bool = False
-    partly: bool = False
-
-    @property
-    def embedding(self) -> np.ndarray:
-        """Of the whole, float32 [D]; of a Judge the scores [P]."""
-        return self.views[WHOLE][0]
-
-
-# What the cache keeps besides the values: of the whole, of all, and of views with points.
-FACTS = {name: Embedded.__annotations__[name] for name in Embedded._fields[1:6]}
-WARNING = {"warning": str | None}
-POINTS = WARNING | {"ends": list[int], "end_times": list[float]}
-# The values: float32 [R, D], or [D] of a view without points; a Judge's float32 [P, R].
-EMBEDDING: dict = {"embedding": np.ndarray}
-SCORES: dict = {"prompts": list[str], "scores": np.ndarray}
-
-
-class Shelf:
-    """The results of one video, those that the cache has and those that are added. key: everything
-    that they all depend on. prompts: those of a Judge, else None. missing: of each view that lacks
-    something the prompts that it lacks, or [None]."""
-
-    def __init__(
-        self, cache: Cache, key: dict, views: Sequence[View], prompts: Sequence[str] | None
-    ):
-        self.cache, self.key, self.views, self.prompts = cache, key, views, prompts
-        kept = {view: self.kept(view) for view in views}
-        self.entries = {view: entry for view, entry in kept.items() if entry}
-        lacking = {view: self.lacking(view) for view in views}
-        self.missing = {view: prompts for view, prompts in lacking.items() if prompts}
-
-    def kept(self, view: View) -> dict | None:
-        """What the cache has of a view; a Judge's scores of all prompts are in one entry."""
-        if not self.key["content"]:
-            return None
-        fields = EMBEDDING if self.prompts is None else SCORES
-        return self.cache.get("videos", self.key | view.key, fields | facts_of(view))
-
-    def lacking(self, view: View) -> list:
-        entry = self.entries.get(view)
-        if self.prompts is None:
-            return [] if entry else [None]
-        known = set(entry["prompts"]) if entry else ()
-        return [prompt for prompt in self.prompts if prompt not in known]
-
-    def add(self, fresh: Fresh, keep: bool) -> None:
-        """Adds what was missing. keep: whether to put it into the cache."""
-        for view, prompts in self.missing.items():
-            values, footage = fresh.values[view], fresh.footage
-            shots = footage.views[view]
-            known = {
-                "indices": footage.indices[shots.places[0]].tolist(),
-                **{"length": footage.length, "size": list(footage.size)},
-                **{"fps": footage.fps, "warning": shots.warning},
-                **{"ends": shots.ends.tolist(), "end_times": shots.end_times.tolist()},
-            }
-            entry = {name: known[name] for name in facts_of(view)}
-            if self.prompts is None:
-                entry["embedding"] = values if view.how else values[0]
-            else:
-                entry |= with_scores(self.entries.get(view), prompts, values)
-            self.entries[view] = entry
-            if keep:
-                self.cache.put("videos", self.key | view.key, entry)
-
-    def all(self, **others) -> Embedded:
-        """All results together. others: the fields that they do not have."""
-        values, facts, warnings = {}, {}, []
-        for view in self.views:
-            entry = self.entries[view]
-            if self.prompts is None:
-                values[view] = np.atleast_2d(entry["embedding"])
-            else:
-                rows = dict(zip(entry["prompts"], entry["scores"]))
-                values[view] = np.stack([rows[prompt] for prompt in self.prompts], 1)
-            facts |= {name: entry[name] for name in facts_of(view)}
-            warnings.append(facts["warning"])
-        facts["warning"] = warnings[0]
-        if warnings[0] is None and any(warnings):  # of frames that the whole is not made of
-            facts["warning"] = f"its curves and controls: {next(filter(None, warnings))}"
-        return Embedded(values, **facts, prompts=self.prompts or (), **others)
-
-
-def with_scores(entry: dict | None, prompts: list[str], values: np.ndarray) -> dict:
-    """A Judge's prompts and scores of a view, those of an entry and new ones. values: float32
-    [R, P]."""
-    if entry is None:
-        return {"prompts": prompts, "scores": np.ascontiguousarray(values.T)}
-    scores = np.concatenate([entry["scores"], values.T])
-    return {"prompts": entry["prompts"] + prompts, "scores": scores}
-
-
-def facts_of(view: View) -> dict:
-    """What is kept of a view besides its array: name -> type."""
-    return FACTS if view == WHOLE else POINTS if view.how else WARNING
 
 
 def embed_trajectories(
@@ -157,25 +41,36 @@ def embed_trajectories(
     memory than the batches at work and the few videos decoded ahead of them. Closing the iterator
     ends its threads. Raises UserError."""
     sources = [source_of(video, f"video {i}") for i, video in enumerate(videos)]
-    contents = Contents(cache)
+    contents, of_model = Contents(cache), video_key(model)
     hashes = [contents.of(source) for source in sources]
-    of_model = video_key(model)
-    keys = [of_model | source_key(*pair) for pair in zip(sources, hashes)]
-    asked = prompts or [None] * len(sources)
-    shelves = [Shelf(cache, key, views, own) for key, own in zip(keys, asked)]
-    missing = [(source, shelf.missing) for source, shelf in zip(sources, shelves) if shelf.missing]
-    with closing((compute or compute_here)(model, missing, batch_size)) as fresh:
-        for source, content, shelf in zip(sources, hashes, shelves):
-            if not shelf.missing:
+
+    def shelf_of(i: int) -> Shelf:
+        key = of_model | source_key(sources[i], hashes[i])
+        return Shelf(cache, key, views, prompts[i] if prompts else None)
+
+    # What the cache has is looked up now, to know what to compute, and read when its turn has come.
+    missing = {i: found for i in range(len(sources)) if (found := shelf_of(i).missing)}
+    requests = [(sources[i], found) for i, found in missing.items()]
+    compute = compute or compute_here
+    with closing(compute(model, requests, batch_size)) as fresh:
+        for i, (source, content) in enumerate(zip(sources, hashes)):
+            shelf = shelf_of(i)
+            if i not in missing and not shelf.missing:
                 yield shelf.all(content=content, kept=True)
                 continue
-            answer = next(fresh)
+            if i in missing:
+                shelf.missing = missing.pop(i)
+                answer = next(fresh)
+            else:  # removed from the cache meanwhile
+                with closing(compute(model, [(source, shelf.missing)], batch_size)) as alone:
+                    answer = next(alone)
             if isinstance(answer, Exception):
                 yield answer
                 continue
             # The content that was hashed is what was decoded, if it is still the same after that.
             same = content if content and contents.of(source) == content else None
-            partly = bool(shelf.entries)
+            n_wanted = len(views) * (len(prompts[i]) if prompts else 1)
+            partly = sum(map(len, shelf.missing.values())) < n_wanted
             shelf.add(answer, keep=same is not None)
             yield shelf.all(content=same, partly=partly)
 

@@ -15,7 +15,6 @@ from trajeval.stages import (
     consequence,
     embed,
     embed_videos,
-    evaluate,
     load,
 )
 from trajeval.terminal import UserError, answer, run_command, tell, tell_all
@@ -56,7 +55,7 @@ def fill(model_class, args, inputs: list[Inputs], has_wrong: bool = False) -> in
     cache.prune()
     if cache.problem:
         raise UserError(f"--shard: embeddings cannot be kept: {cache.problem}", status=1)
-    return int(has_wrong or any(isinstance(found, Exception) for own in answers for found in own))
+    return int(has_wrong or any(len(own.failed) for own in answers))
 
 
 def run(model_class, inputs: Inputs) -> int:
@@ -67,6 +66,8 @@ def run(model_class, inputs: Inputs) -> int:
             model, cache = load(model_class, args)
         was_problem = cache.problem
         [embedded] = embed([inputs], model, cache, args, clock)
+        from trajeval.evaluation import evaluate  # slow to import: beside the videos
+
         table, made = evaluate(inputs, model, embedded, clock)
     picture = write_results(args.output_dir, args.experiment_id, made.picture, made.files)
     with suppress(KeyboardInterrupt):  # everything is written

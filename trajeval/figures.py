@@ -8,6 +8,7 @@ from matplotlib import rc_context, rcParamsDefault
 from matplotlib.figure import Figure
 from PIL import Image
 
+from trajeval.excerpt import described, extremes
 from trajeval.grid import (
     MAX_PIXELS,
     NEUTRAL,
@@ -22,8 +23,8 @@ from trajeval.grid import (
     write_names,
     write_values,
 )
-from trajeval.names import fold_title
-from trajeval.table import Table, is_right
+from trajeval.names import fold_title, with_short_names
+from trajeval.table import Table, has_groups, is_right
 
 MAX_ROWS = 400  # more do not make a picture
 COLOURS, CENTRED = "viridis", "RdBu_r"  # sequential and diverging, safe for colour-blind readers
@@ -52,23 +53,25 @@ def heatmap(
     groups of several entries. note: what else to say below. deviations: [N, P], written beneath the
     numbers. vmin, vmax: the ends of the colour scale, by default of the values; values that are
     centred get a diverging scale around 0, whose ends mirror each other if one at most is given.
-    Above 60 rows or 30 columns the cells hold no numbers; above 400 rows only the 400 rows with the
-    highest maximum are drawn, in their order, and the title says so.
+    Above 60 rows or 30 columns the cells hold no numbers. Of more than 400 rows the 200 strongest
+    and the 200 worst are drawn, from the strongest to the worst with a line between the two, and
+    the title says so. Paths of rows without groups are shortened.
     """
     title = fold_title(title)
-    if (n_all := len(table.rows)) > MAX_ROWS:
-        highest = np.argsort(-table.values.max(1), kind="stable")[:MAX_ROWS]
-        table = table.take(rows=np.sort(highest))
-        title += (
-            f"\nthe {MAX_ROWS} of {n_all} rows with the highest similarities; "
-            "the tables beside the picture have all"
-        )
+    is_part = len(table.rows) > MAX_ROWS
+    if is_part:
+        table, what = part_of(table)
+        title += f"\n{what}; the tables beside the picture have all"
+    if not has_groups(table.rows):
+        table = with_short_names(table)
     values = np.asarray(table.values)
     grid = new_grid(values.shape, 0.42 if deviations is None else 0.56)
     mesh = draw_cells(grid, values, *colour_scale(table, vmin, vmax))
     if grid.numbered:
         write_values(grid, values, deviations, ink(mesh.to_rgba(values)))
     draw_borders(grid.ax, table.rows, table.columns)
+    if is_part:
+        grid.ax.axhline(MAX_ROWS // 2, color="black", linewidth=2.5)
     outline(grid, np.argwhere(values == values.max(1, keepdims=True)))
     right = np.argwhere(is_right(table.rows, table.columns))
     mark(grid, right, ink(mesh.to_rgba(values))[tuple(right.T)])
@@ -78,6 +81,25 @@ def heatmap(
     write_names(grid, *names, title, ("trajectories", "prompts"), "; ".join(filter(None, notes)))
     draw_colour_bar(grid, mesh, table.label)
     return grid.fig
+
+
+def part_of(table: Table) -> tuple[Table, str]:
+    """The part of a table with many rows that makes a picture, and what it is, in words: half of
+    the rows are the strongest, then come the worst; columns that are right for rows are in the
+    order of these. Of many columns those that are right or highest for one of the rows."""
+    what = "groups of trajectories" if has_groups(table.rows) else "trajectories"
+    words = described(table, MAX_ROWS, what)
+    strongest, worst = extremes(table, MAX_ROWS)
+    table = table.take(rows=np.r_[strongest, worst[::-1]])
+    places = {name: i for i, row in enumerate(table.rows) for name in row.groups}
+    order = [places.get(column.group or "", MAX_ROWS) for column in table.columns]
+    table = table.take(columns=np.argsort(order, kind="stable"))
+    if (n_columns := len(table.columns)) > MAX_ROWS:
+        right = np.nonzero(is_right(table.rows, table.columns))[1]
+        needed = np.union1d(right, table.values.argmax(1))
+        table = table.take(columns=needed)
+        words += f"\nand the {len(needed):,} of {n_columns:,} prompts that are right or highest"
+    return table, words
 
 
 def colour_scale(table: Table, vmin: float | None, vmax: float | None):

@@ -2,9 +2,10 @@
 
 import hashlib
 import os
+import re
 import stat
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
@@ -14,6 +15,7 @@ from trajeval.terminal import UserError, printable, progress
 
 BLOCK = 1 << 20  # bytes hashed at a time
 PATIENCE = 3  # seconds that hashing a file may take before its progress is shown
+UNTIDY = re.compile(r"//|(^|/)\.(/|$)|/$")  # in a path: what pathlib leaves out
 
 
 @contextmanager
@@ -102,22 +104,80 @@ def _regular(path, flags):
     raise OSError(22, "is not a regular file", str(path))
 
 
-def real_paths() -> Callable[[str | Path], str]:
-    """A quick os.path.realpath for many files of few folders: it looks up each folder once."""
-    folders: dict[str, str] = {}
+class RealPaths:
+    """os.path.realpath for many files, relative to the current folder for those below it. Each
+    folder is looked up once."""
 
-    def real_path(path: str | Path) -> str:
-        path = os.fspath(path)
-        if os.path.islink(path):
-            return os.path.realpath(path)
-        folder, name = os.path.split(path)
+    def __init__(self):
+        self._here = os.path.realpath("")
+        self._below_here = os.path.join(self._here, "")
+        self._folders: dict[str, str | None] = {"": ""}
+
+    def look_up(self, path: str) -> tuple[int, str]:
+        """What is at a path (see `stat`), of a link what it leads to if it does, 0 if nothing is;
+        and its real path. Raises OSError if it cannot be known."""
+        head, name = os.path.split(path)
+        folder = self.folder(head)
+        if folder is None:
+            return 0, path
+        try:
+            mode = os.lstat(path).st_mode
+        except (FileNotFoundError, NotADirectoryError):
+            return 0, path
+        if stat.S_ISLNK(mode):
+            with suppress(OSError):
+                mode = os.stat(path).st_mode
+            return mode, self._from_here(os.path.realpath(path)) or "."
         if name in ("", ".", ".."):
-            return os.path.realpath(path)
-        if folder not in folders:
-            folders[folder] = os.path.realpath(folder)
-        return f"{folders[folder]}/{name}"
+            return mode, self.folder(path) or "."
+        return mode, self._from_here(os.path.join(folder, name)) or "."
 
-    return real_path
+    def folder(self, path: str) -> str | None:
+        """The real path of a folder, "" of the current one; None if it is not there. Raises OSError
+        if it cannot be known."""
+        unknown = []
+        while path not in self._folders:
+            unknown.append(path)
+            parent = os.path.dirname(path)
+            if parent == path:  # the root
+                self._folders[path] = self._from_here(path)
+                break
+            path = parent
+        real = self._folders[path]
+        for path in reversed(unknown):
+            if path not in self._folders:
+                self._folders[path] = self._below(real, path)
+            real = self._folders[path]
+        return real
+
+    def _below(self, parent: str | None, path: str) -> str | None:
+        """The real path of a folder in one whose real path is given."""
+        name = os.path.basename(path)
+        if parent is None or name in ("", "."):
+            return parent
+        if name == "..":
+            return self._from_here(os.path.dirname(parent or self._here))
+        try:
+            mode = os.lstat(path).st_mode
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        if stat.S_ISLNK(mode):
+            return self._from_here(os.path.realpath(path)) if os.path.isdir(path) else None
+        return self._from_here(os.path.join(parent, name)) if stat.S_ISDIR(mode) else None
+
+    def _from_here(self, path: str) -> str:
+        return "" if path == self._here else path.removeprefix(self._below_here)
+
+
+def as_posix(path: str) -> str:
+    """The text of a pathlib.Path, of which a million would take long: with slashes, and without
+    what means nothing."""
+    return path if path and os.sep == "/" and not UNTIDY.search(path) else Path(path).as_posix()
+
+
+def is_folder(entry: os.DirEntry) -> bool:
+    """Whether an entry of a folder is one, or a link to one."""
+    return os.path.isdir(entry.path) if entry.is_symlink() else entry.is_dir()
 
 
 def project_folder() -> Path | None:

@@ -1,15 +1,18 @@
 """Reads prompt lists and trajectory lists: what their rows mean, and where the videos are."""
 
-from collections import Counter
+import gc
+from bisect import bisect_left
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from trajeval.files import real_paths
-from trajeval.finding import find_parts, places_of
+from trajeval.finding import Finder
 from trajeval.rows import Row, is_table, read_list
 from trajeval.sources import Source, fragment
 from trajeval.terminal import UserError, printable
 
+LARGE_ROWS = 100_000
 BASELINE = "baseline"  # the group of prompts that describe only what all trajectories share
 
 
@@ -20,63 +23,112 @@ class Prompt(NamedTuple):
 
 
 class Trajectory(NamedTuple):
-    """groups: in the order of the list, none in a list without. start, end: the part of the video,
-    in seconds, None for its own. rating: how good it is: a number, or one of csv_lists.RATINGS."""
+    """path: with slashes. groups: in the order of the list, none in a list without. start, end: the
+    part of the video, in seconds, None for its own. rating: how good it is: a number, or one of
+    csv_lists.RATINGS. file: where links on the path lead, None if that is the path.
 
-    path: Path
+    A list may have a million of them: equal paths and groups are one object.
+    """
+
+    path: str
     groups: tuple[str, ...]
     line: int
     start: float | None = None
     end: float | None = None
     rating: float | str | None = None
+    file: str | None = None
 
     @property
     def name(self) -> str:
         """PATH, or PATH#t=START,END for a part."""
-        return self.path.as_posix() + fragment(self.start, self.end)
+        return self.path + fragment(self.start, self.end)
+
+    @property
+    def part(self) -> Hashable:
+        """What it shows: of the same part of the same file equal, whatever the paths are."""
+        file = self.file or self.path
+        return file if self.start is self.end is None else (file, self.start, self.end)
 
     @property
     def source(self) -> Source:
         return Source(self.path, self.start, self.end)
 
 
+def is_large(trajectories: Sequence) -> bool:
+    """Whether they are too many for tables of text."""
+    return len(trajectories) > LARGE_ROWS
+
+
 def read_prompts(path: str | Path, notes: list[str] | None = None) -> list[Prompt]:
     """The prompts of a list, in order. notes: gets what is ignored. Raises UserError."""
-    rows, problems = read_list(Path(path), "prompt", notes)
+    problems: list[str] = []
+    rows = read_list(Path(path), "prompt", problems, notes)
+    prompts = [Prompt(row.text, row.group, row.line) for row in rows]
     if problems:
         raise UserError(*problems)
-    return [Prompt(row.text, row.group, row.line) for row in rows]
+    return prompts
 
 
-def read_trajectories(path: str | Path, notes: list[str] | None = None) -> list[Trajectory]:
+def read_trajectories(
+    path: str | Path, notes: list[str] | None = None, finders: dict[Path, Finder] | None = None
+) -> list[Trajectory]:
     """The trajectories of a list, in order. An entry is a file, a folder (the videos in it, sorted;
     without any, its images are the frames of one) or a glob pattern (the files that match, sorted),
     looked up in the current folder, then in the list's own, then beside the scripts; #t=START,END
-    after it means this part of each. notes: gets what is ignored. Raises UserError, which names
-    every entry that is wrong."""
-    path = Path(path)
-    rows, problems = read_list(path, "trajectory", notes)
-    column = ": column path" if is_table(path) else ""
-    places = places_of(path.parent)
-    trajectories = []
-    for row in rows:
-        try:
-            found, *part = find_parts(row.text, places)
-            part = part_of(row, part)
-        except OSError as error:
-            problems.append(f"{path}:{row.line}{column}: {error.strerror}: {printable(row.text)}")
-        except ValueError as error:
-            problems.append(f"{path}:{row.line}{column}: {error}")
-        else:
-            groups = (row.group,) if row.group else ()
-            trajectories += [
-                Trajectory(video, groups, row.line, *part, row.rating) for video in found
-            ]
-    trajectories = with_all_groups(path, trajectories, problems)
-    problems += mixed_ratings(path, trajectories)
-    if problems:
+    after it means this part of each. notes: gets what is ignored. finders: what lists in the same
+    folders looked up. Raises UserError, which names every entry that is wrong."""
+    path, finders = Path(path), {} if finders is None else finders
+    if path.parent not in finders:
+        finders[path.parent] = Finder(path.parent)
+    wrong_rows: list[str] = []
+    wrong_entries: list[str] = []
+    wrong_ratings: list[str] = []
+    with uncollected():
+        rows = read_list(path, "trajectory", wrong_rows, notes)
+        found = find_all(path, finders[path.parent], rows, wrong_entries)
+        trajectories = with_all_groups(path, found, wrong_ratings)
+    wrong_ratings += mixed_ratings(path, trajectories)
+    if problems := wrong_rows + wrong_entries + wrong_ratings:
         raise UserError(*problems)
     return trajectories
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Without Python's garbage collector, which would look through more and more trajectories and
+    find nothing: a fifth of the time of a million."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def find_all(
+    path: Path, finder: Finder, rows: Iterable[Row], problems: list[str]
+) -> Iterator[Trajectory]:
+    """The trajectories that the rows of a list mean, each in the group of its row. Those that mean
+    none are added to the problems."""
+    column = ": column path" if is_table(path) else ""
+    groups: dict[str | None, tuple[str, ...]] = {None: ()}
+    for row in rows:
+        try:
+            found, *part = finder.find(row.text)
+            start, end = part_of(row, part)
+        except OSError as error:
+            problems.append(f"{path}:{row.line}{column}: {error.strerror}: {printable(row.text)}")
+            continue
+        except ValueError as error:
+            problems.append(f"{path}:{row.line}{column}: {error}")
+            continue
+        own = groups.get(row.group)
+        if own is None:
+            own = groups[row.group] = (str(row.group),)
+        for video in found:
+            file = finder.files.get(video)
+            yield Trajectory(video, own, row.line, start, end, row.rating, file)
 
 
 def part_of(row: Row, part: list[float | None]) -> list[float | None]:
@@ -89,47 +141,49 @@ def part_of(row: Row, part: list[float | None]) -> list[float | None]:
 
 
 def with_all_groups(
-    path: Path, trajectories: list[Trajectory], problems: list[str]
+    path: Path, trajectories: Iterable[Trajectory], problems: list[str]
 ) -> list[Trajectory]:
     """The trajectories of a list with each in all of its groups: the same part of a file in another
     group is the same trajectory, in the same group it is repeated. Ratings that differ are added to
     the problems."""
-    real_path = real_paths()
     merged: list[Trajectory] = []
-    first_places: dict[tuple, int] = {}  # a part of a file -> where it is in merged
-    others: dict[int, tuple[list[int], Counter]] = {}  # there -> all its places, its groups so far
-    for trajectory in trajectories:
-        part = real_path(trajectory.path), trajectory.start, trajectory.end
-        place = first_places.setdefault(part, len(merged))
+    first_places: dict[Hashable, int] = {}  # a part of a file -> where it is in merged
+    repeats: dict[int, list[int]] = {}  # there -> all its places, if there are several
+    joined: dict[tuple[str, ...], tuple[str, ...]] = {}  # groups -> the object for equal ones
+    for one in trajectories:
+        place = first_places.setdefault(one.part, len(merged))
         if place == len(merged):
-            merged.append(trajectory)
+            merged.append(one)
             continue
         first = merged[place]
-        if trajectory.rating != first.rating:
+        if one.rating != first.rating:
             problems.append(
-                f"{path}:{trajectory.line}: column rating: {shown_rating(trajectory.rating)}, but "
+                f"{path}:{one.line}: column rating: {shown_rating(one.rating)}, but "
                 f"{shown_rating(first.rating)} in line {first.line}: the same video has one rating"
             )
-        places, counts = others.setdefault(place, ([place], Counter([first.groups])))
-        n = counts[trajectory.groups]
-        counts[trajectory.groups] += 1
+        places = repeats.get(place) or [place]
+        n = len(places)
+        if one.groups:  # the first so many places have its group
+            [group] = one.groups
+            n = bisect_left(places, True, key=lambda there: group not in merged[there].groups)
         if n == len(places):
             places.append(len(merged))
-            merged.append(trajectory)
+            repeats[place] = places
+            merged.append(one)
         else:
-            earlier = merged[places[n]]
-            merged[places[n]] = earlier._replace(groups=earlier.groups + trajectory.groups)
+            groups = merged[places[n]].groups + one.groups
+            merged[places[n]] = merged[places[n]]._replace(groups=joined.setdefault(groups, groups))
     return merged
 
 
 def mixed_ratings(path: Path, trajectories: list[Trajectory]) -> list[str]:
     """What is wrong if some ratings are numbers and others words: the lines of the rarer kind."""
+    if len({type(one.rating) for one in trajectories if one.rating is not None}) < 2:
+        return []
     kinds: dict[type, dict[int, float | str]] = {}
     for one in trajectories:
         if one.rating is not None:
             kinds.setdefault(type(one.rating), {})[one.line] = one.rating
-    if len(kinds) < 2:
-        return []
     frequent, rare = sorted(kinds.values(), key=len, reverse=True)
     first, usual = next(iter(frequent.items()))
     return [

@@ -1,23 +1,22 @@
 """What a run says of its inputs, its model and its results, in lines for the terminal."""
 
-from trajeval.files import real_paths
+from collections.abc import Hashable, Iterator
+
 from trajeval.terminal import plural, printable
 
 
-def of_repeats(inputs) -> list[str]:
+def of_repeats(inputs) -> Iterator[str]:
     """Warnings of files, or parts of files, that a list names more than once; they are evaluated
     as often."""
-    first, found, real_path = {}, [], real_paths()
-    list_path = inputs.args.trajectories_path
-    for trajectory in inputs.trajectories:
-        part = real_path(trajectory.path), trajectory.start, trajectory.end
-        earlier = first.setdefault(part, trajectory)
-        if earlier is not trajectory:
-            found.append(
-                f"warning: {list_path}:{trajectory.line}: {printable(trajectory.name)} is the "
-                f"same file as in line {earlier.line}"
+    lines: dict[Hashable, int] = {}  # a part of a file -> the line of its first trajectory
+    for one in inputs.trajectories:
+        n = len(lines)
+        line = lines.setdefault(one.part, one.line)
+        if len(lines) == n:
+            yield (
+                f"warning: {inputs.args.trajectories_path}:{one.line}: {printable(one.name)} is "
+                f"the same file as in line {line}"
             )
-    return found
 
 
 def of_cache(problem: str | None) -> list[str]:
@@ -50,12 +49,10 @@ def of_video(name, found) -> str:
     return f"{printable(name)}: {length} of {width}x{height}, sampled {frames}"
 
 
-def of_videos(answers: list, views: list, seconds: float) -> str:
+def of_videos(answers, views: list, seconds: float) -> str:
     """How many videos, with which views, came from the cache, were computed, or failed."""
-    failed = sum(isinstance(found, Exception) for found in answers)
-    usable = [found for found in answers if not isinstance(found, Exception)]
-    kept, partly = sum(found.kept for found in usable), sum(found.partly for found in usable)
-    computed = len(usable) - kept
+    failed, kept, partly = len(answers.failed), answers.n_kept, answers.n_partly
+    computed = len(answers) - failed - kept
     parts = []
     if kept:
         parts.append(f"{kept} from the cache")
@@ -78,7 +75,7 @@ def title(experiment_id: str, model, label: str) -> str:
     return "\n".join(lines + ([] if label == "cosine similarity" else [label]))
 
 
-def of_results(args, table, made, answers: list, seconds: dict[str, float]) -> list[str]:
+def of_results(args, table, made, answers, seconds: dict[str, float]) -> list[str]:
     """The verdict; with verbose, shapes and times; and what was skipped."""
     found = []
     if args.verbose:
@@ -86,7 +83,6 @@ def of_results(args, table, made, answers: list, seconds: dict[str, float]) -> l
         found.append(f"similarities: {n_rows} trajectories by {n_columns} prompts")
         found.append(", ".join(f"{stage} {duration:.2f} s" for stage, duration in seconds.items()))
     found += made.lines
-    failed = sum(isinstance(answer, Exception) for answer in answers)
-    if failed:
+    if failed := len(answers.failed):
         found.append(f"skipped {failed} of {plural(len(answers), 'video')}: see the errors above")
     return found

@@ -6,22 +6,26 @@ Ties count against the model: the right answer ranks behind all with the same sc
 tie as half, and average precision takes equal scores as one step, as scikit-learn does.)
 """
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
-from trajeval.areas import areas_of
+from trajeval import chance
+from trajeval.areas import Areas, areas_of
 from trajeval.intervals import (
     as_interval,
     mean_auc_limits,
     median_limits,
     share_limits,
 )
+from trajeval.table import by_rows
 
 # How many independent values a mean counts for, of those it has (by simulation): F1 varies more
 # than accuracy, and a trajectory that scores high with every prompt is first for several
 MACRO, RANKED = 0.8, 2 / 3
+DRAWN = 500_000  # scores: of more of them what random ones get is not found by drawing them
 
 
 class Metric(NamedTuple):
@@ -34,7 +38,9 @@ class Metric(NamedTuple):
     limits: Callable[[], tuple]
 
 
-def measure(scores: np.ndarray, right: np.ndarray, seed: int = 0) -> dict[str, dict[str, float]]:
+def measure(
+    scores: np.ndarray, right: np.ndarray, seed: int = 0, areas: Areas | None = None
+) -> dict[str, dict[str, float]]:
     """Metrics by name, each with its `value`, its 95 % interval (`low`, `high`), and the values of
     two baselines: random scores (`chance`) and always answering the most frequent label
     (`majority`).
@@ -44,76 +50,76 @@ def measure(scores: np.ndarray, right: np.ndarray, seed: int = 0) -> dict[str, d
     mean_average_precision: of the trajectories that each prompt retrieves, over prompts.
     trajectory_to_prompt and prompt_to_trajectory: retrieval, as recall_at_1, _5, _10, median_rank
     and mean_reciprocal_rank of the first right result. What is among the first k is left out where
-    there are not more than k groups.
+    there are not more than k groups. areas: as `areas_of` gives them, where they are known.
     """
-    rng = np.random.default_rng(seed)
-    n_draws = int(np.clip(100_000 // scores.size, 5, 200))
-    by_chance = [ranked(rng.random(scores.shape), right) for _ in range(n_draws)]
-    metrics = ranked(scores, right)
-    chance = {name: np.mean([drawn[name].value for drawn in by_chance]) for name in metrics}
-    single = has_one(right)
-    chance |= known_chance(scores.shape[1], bool(single.all()))
+    metrics, by_chance = ranked(scores, right), chance_of(right, np.random.default_rng(seed))
     majority = ranked(most_frequent_first(right), right)
-    if single.any():  # their own most frequent label may be another
-        majority |= of_one_label(most_frequent_first(right[single]), right[single])
+    single = has_one(right)
+    if single.any() and not single.all():  # their own most frequent label may be another
+        own = right[single]
+        first = most_frequent_first(own)
+        majority |= of_one_label(first, own, ranks_of_right(first, own), has_one(own))
     found = {
         name: as_interval(metric.value, metric.limits())
-        | {"chance": float(chance[name]), "majority": float(majority[name].value)}
+        | {"chance": float(by_chance[name]), "majority": float(majority[name].value)}
         for name, metric in metrics.items()
     }
-    for name, metric in mean_auc(scores, right).items():
+    for name, metric in mean_auc(areas or areas_of(scores, right)).items():
         baselines = {"chance": 0.5, "majority": 0.5}
         found = {name: as_interval(metric.value, metric.limits()) | baselines} | found
     return found
 
 
-def known_chance(n_groups: int, all_have_one: bool) -> dict[str, float]:
-    """What random scores get where it is known without drawing: every rank of a trajectory's only
-    label is equally likely."""
-    ranks = np.arange(1, n_groups + 1)
-    chance = {name: float(np.mean(ranks <= k)) for name, k in (("top1", 1), ("top3", 3))}
-    if all_have_one:
-        way = "trajectory_to_prompt"
-        chance |= {f"{way}_recall_at_{k}": float(np.mean(ranks <= k)) for k in (1, 5, 10)}
-        chance |= {
-            f"{way}_median_rank": float(ranks.mean()),
-            f"{way}_mean_reciprocal_rank": float((1 / ranks).mean()),
-        }
-    return chance
+def chance_of(right: np.ndarray, rng: np.random.Generator) -> dict[str, float]:
+    """What random scores get: of a small table by drawing some, of a large one from how ranks and
+    answers are distributed. Exact where it is known without either."""
+    n_groups, single = right.shape[1], has_one(right)
+    if right.size <= DRAWN:
+        n_draws = int(np.clip(100_000 // right.size, 5, 200))
+        draws = [ranked(rng.random(right.shape), right) for _ in range(n_draws)]
+        found = {name: float(np.mean([drawn[name].value for drawn in draws])) for name in draws[0]}
+    else:
+        found, labels = chance.of_any_labels(right, rng), right.argmax(1)[single]
+        if len(labels):
+            n_draws = -(-chance.N_DRAWS // len(labels))
+            answered = rng.integers(n_groups, size=(n_draws, len(labels)))
+            found["macro_f1"] = np.mean([macro_f1(labels, of, n_groups) for of in answered])
+    return found | chance.known(n_groups, bool(single.all()))
 
 
 def most_frequent_first(right: np.ndarray) -> np.ndarray:
     """Scores that rank the most frequent label first for every trajectory, without ties. [N, G]"""
     order = np.argsort(-right.sum(0), kind="stable").argsort()
-    return np.tile(-order, (len(right), 1))
+    return np.broadcast_to(-order, right.shape)
 
 
 def all_metrics(scores: np.ndarray, right: np.ndarray) -> dict[str, Metric]:
     """The metrics of `measure`, for comparisons."""
-    return mean_auc(scores, right) | ranked(scores, right)
+    return mean_auc(areas_of(scores, right)) | ranked(scores, right)
 
 
 def ranked(scores: np.ndarray, right: np.ndarray) -> dict[str, Metric]:
     """All metrics but AUC."""
-    single = has_one(right)
-    found = of_one_label(scores[single], right[single]) if single.any() else {}
-    return found | of_any_labels(scores, right)
+    ranks, single = ranks_of_right(scores, right), has_one(right)
+    found = of_one_label(scores, right, ranks, single) if single.any() else {}
+    return found | of_any_labels(scores, right, ranks)
 
 
-def of_one_label(scores, right):
-    """Of trajectories with one label each."""
-    ranks, n_groups = ranks_of_right(scores, right), scores.shape[1]
+def of_one_label(scores, right, ranks, single):
+    """Of trajectories with one label each, `single`, bool [N]."""
+    ranks, n_groups = ranks[single], scores.shape[1]
     found = {f"top{k}": mean_of(ranks <= k) for k in (1, 3) if k < n_groups}
-    value = macro_f1(scores, right)
-    n = MACRO * size_of_macro(right)
+    labels, answered = right.argmax(1)[single], answers(scores, right)[single]
+    value = macro_f1(labels, answered, n_groups)
+    n = MACRO * size_of_macro(np.bincount(labels))
     return found | {"macro_f1": Metric(value, ranks == 1, lambda: share_limits(value, n))}
 
 
-def of_any_labels(scores, right):
-    ranks, n_groups = ranks_of_right(scores, right), scores.shape[1]
+def of_any_labels(scores, right, ranks):
+    n_groups = right.shape[1]
     precisions, first = ranked_trajectories(scores, right)
     means = [np.mean(values) for values in precisions]
-    average, n = float(np.mean(means)), MACRO * size_of_macro(right)
+    average, n = float(np.mean(means)), MACRO * size_of_macro(right.sum(0))
     found = {
         "mean_average_precision": Metric(
             average, np.concatenate(precisions), lambda: share_limits(average, n)
@@ -141,21 +147,20 @@ def median_of(ranks: np.ndarray, highest: int) -> Metric:
     return Metric(float(np.median(ranks)), ranks, lambda: median_limits(ranks, 1, highest))
 
 
-def mean_auc(scores: np.ndarray, right: np.ndarray) -> dict[str, Metric]:
+def mean_auc(areas: Areas) -> dict[str, Metric]:
     """The mean AUC over behaviours; nothing if none has one."""
-    found = areas_of(scores, right)
-    if not len(found.values):
+    if not len(areas.values):
         return {}
-    parts = found.errors.mean(1)  # [N]
-    counts = found.n_right, found.n_wrong, (parts**2).sum()
-    mean = float(found.values.mean())
-    return {"mean_auc": Metric(mean, parts, lambda: mean_auc_limits(found.values, *counts))}
+    counts = areas.n_right, areas.n_wrong, (areas.mean_errors**2).sum()
+    mean = float(areas.values.mean())
+    return {
+        "mean_auc": Metric(mean, areas.mean_errors, lambda: mean_auc_limits(areas.values, *counts))
+    }
 
 
-def size_of_macro(right: np.ndarray) -> float:
-    """How many trajectories the mean of a share over behaviours counts for: all, if the behaviours
-    have as many each; fewer, if some have few."""
-    counts = right.sum(0)
+def size_of_macro(counts: np.ndarray) -> float:
+    """How many trajectories the mean of a share over behaviours counts for, of so many each, [G]:
+    all, if the behaviours have as many each; fewer, if some have few."""
     counts = counts[counts > 0]
     return len(counts) ** 2 / (1 / counts).sum()
 
@@ -165,6 +170,7 @@ def has_one(right: np.ndarray) -> np.ndarray:
     return right.sum(1) == 1
 
 
+@by_rows
 def ranks_of_right(scores: np.ndarray, right: np.ndarray) -> np.ndarray:
     """The rank of the first of each trajectory's labels among all prompt groups, 1 is best; without
     a label, the number of groups plus 1. int64 [N]"""
@@ -177,17 +183,17 @@ def only(chosen: np.ndarray, scores: np.ndarray) -> np.ndarray:
     return np.where(chosen, np.asarray(scores, np.float64), -np.inf)
 
 
+@by_rows
 def answers(scores: np.ndarray, right: np.ndarray) -> np.ndarray:
     """The prompt group with the highest score, a wrong one if tied with a right one. int64 [N]"""
     is_right = ranks_of_right(scores, right) == 1
     return np.where(is_right, only(right, scores).argmax(1), only(~right, scores).argmax(1))
 
 
-def macro_f1(scores: np.ndarray, right: np.ndarray) -> float:
-    """The mean F1 over all groups that are the label or the answer of any trajectory."""
-    labels, answered = right.argmax(1), answers(scores, right)
+def macro_f1(labels: np.ndarray, answered: np.ndarray, n_groups: int) -> float:
+    """The mean F1 over all groups that are the label or the answer of any trajectory, int [N]."""
     hits, truth, given = (
-        np.bincount(groups, minlength=scores.shape[1])
+        np.bincount(groups, minlength=n_groups)
         for groups in (labels[answered == labels], labels, answered)
     )
     present = truth + given > 0
@@ -214,12 +220,13 @@ def confusion(scores: np.ndarray, right: np.ndarray) -> np.ndarray:
     """How many trajectories with this one label (rows) were predicted as each group (columns).
     int64 [G, G]"""
     single = has_one(right)
-    labels = right[single].argmax(1)
+    labels, answered = right.argmax(1)[single], answers(scores, right)[single]
     counts = np.zeros((scores.shape[1],) * 2, np.int64)
-    np.add.at(counts, (labels, answers(scores[single], right[single])), 1)
+    np.add.at(counts, (labels, answered), 1)
     return counts
 
 
+@by_rows
 def margins(scores: np.ndarray, right: np.ndarray) -> np.ndarray:
     """The right group's score minus the best wrong one's, for each trajectory. float64 [N]; NaN
     without exactly one label, inf if there is only one group."""
@@ -228,6 +235,12 @@ def margins(scores: np.ndarray, right: np.ndarray) -> np.ndarray:
     right, scores = right[single], scores[single]
     apart[single] = only(right, scores).max(1) - only(~right, scores).max(1)
     return apart
+
+
+@by_rows
+def best_wrong(scores: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """The wrong prompt group with the highest score. int64 [N]"""
+    return only(~right, scores).argmax(1)
 
 
 class Answers(NamedTuple):
@@ -240,9 +253,10 @@ class Answers(NamedTuple):
 
 
 def answers_and_margins(scores: np.ndarray, right: np.ndarray) -> Answers:
-    first, apart = ranks_of_right(scores, right) == 1, margins(scores, right)
+    hits, labelled = ranks_of_right(scores, right) == 1, right.sum(1) > 0
+    apart = margins(scores, right)
     return Answers(
         answers(scores, right),
-        [bool(hit) if own.any() else None for hit, own in zip(first, right)],
-        [float(margin) if np.isfinite(margin) else None for margin in apart],
+        [hit if known else None for hit, known in zip(hits.tolist(), labelled.tolist())],
+        [margin if math.isfinite(margin) else None for margin in apart.tolist()],
     )

@@ -30,15 +30,15 @@ SCRIPTS = (
 
 def page_of(run: Run, folder: str | Path, cache: Cache) -> bytes:
     """The page of a run that stands in the folder of its results."""
-    media = media_of(run.record, used(run.record, run.table), folder, cache)
+    media = media_of(run.record, used(run.record, run.shown), folder, cache)
     return page(str(run.record["experiment"]), [run], media)
 
 
 def page(title: str, runs: list[Run], media: list[dict], comparison: list | None = None) -> bytes:
     """The page of one run, or of several over the same trajectories: HTML in UTF-8.
 
-    media: what to show of each trajectory, see media.media_of. comparison: of several runs, a table
-    of their metrics, its header first, as compare_results writes it.
+    media: what to show of each shown trajectory, see media.media_of. comparison: of several runs, a
+    table of their metrics, its header first, as compare_results writes it.
     """
     style, script = (FOLDER / "report.css").read_text(encoding="utf-8"), bundle()
     texts = [run_text(run) for run in runs]

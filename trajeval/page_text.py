@@ -3,7 +3,9 @@
 from pathlib import PurePath
 from typing import NamedTuple
 
+from trajeval.excerpt import described
 from trajeval.page_data import Run, name_on_page, used
+from trajeval.table import has_groups
 from trajeval.terminal import plural
 from trajeval.verdict import TITLES, summary
 
@@ -11,7 +13,7 @@ from trajeval.verdict import TITLES, summary
 KNOWN = {
     *("experiment", "started", "arguments", "versions", "model", "description", "weights"),
     *("device", "precision", "n_frames", "fingerprint", "similarity", "metrics", "prompts"),
-    *("columns", "trajectories", "seconds", "files"),
+    *("columns", "trajectories", "n_trajectories", "seconds", "files"),
 }
 UNBOUNDED = "median_rank"  # a metric that does not lie between 0 and 1
 
@@ -20,7 +22,8 @@ class RunText(NamedTuple):
     """sentence: the verdict, or why there is none. metrics, more: rows of name and value, the main
     ones and the others. phrasings: behaviour -> its prompts with their AUC, best first;
     equal_phrasings: where these AUCs are all the same. notes: what is to be known of the
-    verdict. warnings, skipped: messages."""
+    verdict. warnings, skipped: messages. part: which of the trajectories are shown, None if all
+    are."""
 
     name: str
     model: str
@@ -35,6 +38,7 @@ class RunText(NamedTuple):
     notes: list[str]
     warnings: list[str]
     skipped: list[str]
+    part: str | None
 
 
 def run_text(run: Run) -> RunText:
@@ -46,7 +50,7 @@ def run_text(run: Run) -> RunText:
         name=str(record["experiment"]),
         model=str(record["description"]),
         sentence=verdict.get("sentence") or no_verdict(run),
-        size=f"{n_rows} {'trajectory' if n_rows == 1 else 'trajectories'} by "
+        size=f"{n_rows:,} {'trajectory' if n_rows == 1 else 'trajectories'} by "
         f"{plural(n_columns, 'prompt')}",
         verdict=verdict,
         metrics=[(title, metrics[name]) for name, title in TITLES.items() if name in metrics],
@@ -65,7 +69,19 @@ def run_text(run: Run) -> RunText:
             for one in record["trajectories"]
             if "error" in one
         ],
+        part=part_of(run),
     )
+
+
+def part_of(run: Run) -> str | None:
+    """Which trajectories are shown, None if all are."""
+    if len(run.rows) == len(run.table.rows):
+        return None
+    text = f"Shown are {described(run.table, len(run.rows), 'trajectories')}"
+    of_all = ["group means"] * has_groups(run.table.rows)
+    of_all += ["confusion"] * ("confusion" in (run.verdict or {}))
+    text += f"; {' and '.join(of_all)} are of all" if of_all else ""
+    return f"{text}. The tables beside the page have all."
 
 
 def metric_title(name: str) -> str:
@@ -155,7 +171,7 @@ def warnings(run: Run) -> list[str]:
         for prompt in run.record.get("prompts", [])
         for message in prompt["warnings"]
     ]
-    entries = used(run.record, run.table)
+    entries = used(run.record, run.shown)
     found += [f"{name_on_page(one)}: {one['warning']}" for one in entries if one.get("warning")]
     return found
 

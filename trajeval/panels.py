@@ -26,7 +26,7 @@ def draw(runs: list[Results], names: list[str]) -> bytes:
     first, its similarities less the first's, where they have rows and columns in common."""
     pictures, tables = [], []
     for run, name in zip(runs, names):
-        groups = in_order_of_rows(grouped(with_short_names(run.table)))
+        groups = in_order_of_rows(grouped(run.table))
         figure = group_heatmap(groups, f"{name}\n{run.model}", with_deviations=False)
         pictures.append(as_png(figure))
         tables.append(groups.table)
@@ -69,6 +69,8 @@ def difference_panel(change: Table, title: str) -> Figure:
         most = np.argsort(-abs(change.values).max(1), kind="stable")[:MAX_ROWS]
         change = change.take(rows=np.sort(most))
         title += f"\nthe {MAX_ROWS} of {n_all} rows that differ most"
+    if not has_groups(change.rows):
+        change = with_short_names(change)
     grid = new_grid(change.values.shape, 0.42)
     far = float(abs(change.values).max())
     mesh = draw_cells(grid, change.values, *((CENTRED, -far, far) if far else (NEUTRAL, -0.5, 0.5)))

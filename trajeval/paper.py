@@ -141,10 +141,16 @@ def dot(colour: str, marker: str = "o", size: float = 4, line: str = "none") -> 
 
 def mean_interval(values: np.ndarray) -> tuple[float, float]:
     """The 95 % interval of a mean of independent values (Student's t), NaN of a single one."""
+    mean = np.mean(values)
+    low, high = mean_limits(mean, np.sum((values - mean) ** 2), np.array(len(values)))
+    return float(low), float(high)
+
+
+def mean_limits(means: np.ndarray, squares: np.ndarray, counts: np.ndarray):
+    """The ends of the same intervals, from the means, the sums of squares around these, and how
+    many values each is of."""
     from scipy.stats import t
 
-    n = len(values)
-    if n < 2:
-        return np.nan, np.nan
-    mean, far = np.mean(values), t.ppf(0.975, n - 1) * np.std(values, ddof=1) / np.sqrt(n)
-    return mean - far, mean + far
+    several = np.where(counts > 1, counts, np.nan)
+    far = t.ppf(0.975, several - 1) * np.sqrt(squares / (several - 1) / several)
+    return means - far, means + far

@@ -24,9 +24,10 @@ from trajeval.paper import (
 )
 from trajeval.sources import Source
 from trajeval.strips import N_FRAMES, read_strips
-from trajeval.table import Table, has_groups, is_right, memberships
+from trajeval.table import Table, groups_of, has_groups, is_right, memberships
 
 MAX_PANELS, N_ACROSS = 24, 4
+MAX_TAKES = 500  # of a panel
 HEIGHT, TITLE, GAP = 0.75, 0.2, 0.1  # inches: of the curves, of a title, between panels
 LEFT, BELOW, KEY, MARGIN = 0.58, 0.34, 0.16, 0.06  # inches: what is around the panels
 
@@ -49,12 +50,15 @@ def draw_curves(table: Table, curves: Curves, sources: list[Source]) -> Figure:
     grey, and frames of the first trajectory beneath. Without labels the means for the first 8
     prompts; without groups of trajectories a panel for each."""
     grid, panels, columns = panels_of(table, curves)
-    n_all, panels = len(panels), panels[:MAX_PANELS]
+    sizes = np.bincount(memberships(table.rows)[2])
+    n_all = len(sizes)
     strips = read_strips([sources[panel.first] for panel in panels])
     has_own = any(panel.own is not None for panel in panels)
     entries = key_of(columns, has_own)
     if n_all > len(panels):
         entries += [(f"the first {len(panels)} of {n_all} panels", {"linestyle": "none"})]
+    if sizes[: len(panels)].max() > MAX_TAKES:
+        entries += [(f"at most the first {MAX_TAKES} of each", {"linestyle": "none"})]
     figure, axes = new_panels(len(panels), entries)
     label = table.label.partition(", ")[0]  # of what is not rescaled, as curves are
     figure.text(0.01, 0.5, fold(label, 26, 2), rotation=90, ha="left", va="center")
@@ -67,30 +71,30 @@ def draw_curves(table: Table, curves: Curves, sources: list[Source]) -> Figure:
 
 
 def panels_of(table: Table, curves: Curves) -> tuple[np.ndarray, list[Panel], list[str]]:
-    """The times that all curves are put on, as shares of the trajectory, [K]; the panels; the names
-    of the columns."""
-    columns, values = group_curves(table, curves.values)
+    """The times that all curves are put on, as shares of the trajectory, [K]; the first panels, of
+    the first trajectories of each; the names of the columns."""
     # The frames of a part are numbered from the file's beginning, its times from its own.
     places = np.where(np.isnan(curves.times), curves.frames, curves.times)
     shares = places / np.where(places[:, -1:] > 0, places[:, -1:], 1)  # [N, K]
     grid = np.linspace(shares[:, 0].max(), 1, shares.shape[1])
-    on_grid = np.stack(
-        [
-            np.stack([np.interp(grid, share, line) for line in lines.T], axis=1)
-            for share, lines in zip(shares, values)
-        ]
-    )
-    right = is_right(table.rows, columns)
     groups, members, of_groups = memberships(table.rows)
+    groups = groups[:MAX_PANELS]
     names = [group.name for group in groups]
     if not has_groups(table.rows):
         names = short_names(names)
-    places = {column.name: j for j, column in enumerate(columns) if column.groups}
+    columns = groups_of(table.columns)[0]
+    numbers = {column.name: j for j, column in enumerate(columns) if column.groups}
     panels = []
     for i, (group, name) in enumerate(zip(groups, names)):
-        rows = members[of_groups == i]
-        own = places.get(group.name) if group.groups else None
-        panels.append(Panel(name, rows[0], on_grid[rows], right[rows], own))
+        rows = members[of_groups == i][:MAX_TAKES]
+        values = group_curves(table, curves.values[rows])[1]
+        on_grid = [
+            np.stack([np.interp(grid, share, line) for line in lines.T], axis=1)
+            for share, lines in zip(shares[rows], values)
+        ]
+        right = is_right([table.rows[row] for row in rows], columns)
+        own = numbers.get(group.name) if group.groups else None
+        panels.append(Panel(name, rows[0], np.stack(on_grid), right, own))
     return grid, panels, [column.name for column in columns]
 
 

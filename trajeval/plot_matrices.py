@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.cluster.hierarchy import leaves_list, linkage
 
+from trajeval.excerpt import described, excerpt
 from trajeval.figures import colour_scale
 from trajeval.grid import NEUTRAL
 from trajeval.names import fold, with_short_names
@@ -23,6 +24,8 @@ LONGEST = 36  # letters of these
 MAX_VECTOR = 4000  # cells; more are drawn as an image, also in a pdf or svg
 MAX_TREE = 300  # leaves; seaborn's way to draw one ends at Python's limit of recursion
 MAX_CLUSTERED = 3000  # rows or columns; the time grows with their square
+MAX_ROWS = 3000
+MAX_LINES = 300  # between groups; more hide the cells
 
 
 class Side(NamedTuple):
@@ -41,11 +44,17 @@ class Side(NamedTuple):
 
 def draw_heatmap(table: Table, vmin: float | None, vmax: float | None) -> Figure:
     """Each trajectory by each prompt. Lists with groups have these named, and lines between them;
-    lists without groups are clustered (average linkage of Euclidean distances)."""
+    lists without groups are clustered (average linkage of Euclidean distances). Of more than 3,000
+    trajectories the strongest and the worst."""
+    label = f"trajectories ({len(table.rows)})"
+    if len(table.rows) > MAX_ROWS:
+        label = fold(described(table, MAX_ROWS, "trajectories"), 45, 3)
+        table = table.take(rows=excerpt(table, MAX_ROWS))
     table = with_short_names(table)
     table = table.take(order_of(table.rows, table.values), order_of(table.columns, table.values.T))
     table = table.take(columns=column_order(table))
-    sides = side_of(table.rows, "trajectories"), side_of(table.columns, "prompts")
+    across = side_of(table.columns, f"prompts ({len(table.columns)})")
+    sides = side_of(table.rows, label), across
     colours, low, high = colour_scale(table, vmin, vmax)
     kinds = {"cmap": colours, "vmin": low, "vmax": high}
     return draw_cells(table.values, sides, table.label, ".2f", **kinds)
@@ -61,10 +70,9 @@ def order_of(entries: list[Entry], values: np.ndarray) -> np.ndarray:
     return np.arange(len(entries))
 
 
-def side_of(entries: list[Entry], what: str) -> Side:
+def side_of(entries: list[Entry], label: str) -> Side:
     """The names of entries, or of their groups, which have to be in their order."""
     n = len(entries)
-    label = f"{what} ({n})"
     if not has_groups(entries):
         names = [entry.name for entry in entries]
         return Side(names, np.arange(n) + 1, label, 1 < n <= MAX_TREE)
@@ -161,7 +169,7 @@ def finish(ax: Axes, sides: tuple[Side, Side]) -> None:
     """Lines between groups, and where the names are."""
     down, across = sides
     for side, line in ((down, ax.axhline), (across, ax.axvline)):
-        if len(side.names) < side.ends[-1]:
+        if len(side.names) < min(side.ends[-1], MAX_LINES):
             for end in side.ends[:-1]:
                 line(end, color="white", linewidth=0.8 if len(side.names) <= 40 else 0.4)
     where = "right" if down.tree else "left"

@@ -30,8 +30,10 @@ def draw_plots(
     frames below curves. args.plots: png, pdf or svg; vmin, vmax: the ends of the heatmap's colours.
     """
     figures: dict[str, Any] = {}
-    entries = table.rows + table.columns
-    settings = style([name for one in entries for name in (one.name, *one.groups)])
+    letters = set()
+    for one in (*table.rows, *table.columns):
+        letters.update(one.name, *one.groups)
+    settings = style(letters)
     with rc_context(settings), ignore_missing_glyphs(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Clustering large matrix")
         figures["heatmap"] = draw_heatmap(table, args.vmin, args.vmax)

@@ -8,6 +8,7 @@ import hashlib
 import math
 import warnings
 from collections import Counter
+from functools import cache as cache_of
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from trajeval.intervals import (
 from trajeval.metrics import has_one, ranks_of_right
 from trajeval.progress import root_of
 from trajeval.sources import split_part
+from trajeval.spool import Rows
 from trajeval.table import (
     Entry,
     Table,
@@ -29,6 +31,7 @@ from trajeval.table import (
     groups_of,
     has_groups,
     is_right,
+    row_blocks,
 )
 
 FOLDS = 5  # and the recordings that a behaviour needs for logistic regression
@@ -41,26 +44,27 @@ INDEPENDENT = 0.6
 MEETING = 1e-3  # seconds that parts which meet may overlap, by rounding
 
 
-def probe(table: Table, embeddings: np.ndarray, cache: Cache = NO_CACHE) -> dict | None:
-    """The block `probe` of metrics.json, or None without two labels.
+def probe(table: Table, embeddings: Rows | None, cache: Cache = NO_CACHE) -> dict | None:
+    """The block `probe` of metrics.json, or None without two labels or without embeddings.
 
-    embeddings: [N, D], of the table's rows. cache: keeps what logistic regression found. Only
+    embeddings: of the table's rows, [D] each. cache: keeps what logistic regression found. Only
     trajectories of one label count, of behaviours with two recordings or more (see
     `recordings_of`); the prompts have to choose among the same behaviours. `accuracy` of the
     probe and of the `prompts`, and their `difference`, with intervals; where too little is left
     these and `kind` are None, and `meaning` says so.
     """
-    if not (has_groups(table.rows) and has_groups(table.columns)):
+    if embeddings is None or not (has_groups(table.rows) and has_groups(table.columns)):
         return None
     groups, _ = groups_of(table.columns)
     right = is_right(table.rows, groups)  # [N, G]
-    single = has_one(right)
-    if right[single].any(0).sum() < 2:
+    single, labels = has_one(right), right.argmax(1)
+    if len(np.unique(labels[single])) < 2:
         return None
     recordings = recordings_of(table.rows)
-    n_recordings = np.array([len(np.unique(recordings[single & of_group])) for of_group in right.T])
+    pairs = np.unique(recordings[single] * len(groups) + labels[single])
+    n_recordings = np.bincount(pairs % len(groups), minlength=len(groups))
     kept = n_recordings > 1
-    rows = np.flatnonzero(single & (right & kept).any(1))
+    rows = np.flatnonzero(single & kept[labels])
     block = {"trajectories": len(rows), "behaviours": int(kept.sum())}
     if kept.sum() < 2:
         why = "no probe: it takes two behaviours of two recordings or more each"
@@ -68,15 +72,17 @@ def probe(table: Table, embeddings: np.ndarray, cache: Cache = NO_CACHE) -> dict
             why += ", and parts of one file are one recording"
         nothing = dict.fromkeys(("kind", "accuracy", "prompts", "difference"))
         return block | nothing | {"meaning": why}
-    right, unit = right[np.ix_(rows, kept)], unit_length(embeddings[rows])
-    recordings = np.unique(recordings[rows], return_inverse=True)[1]
-    kind = "nearest centroid"
-    if n_recordings[kept].min() >= FOLDS and unit.size * kept.sum() <= LARGEST:
+    kind, size = "nearest centroid", len(rows) * embeddings.shape[0] * kept.sum()
+    known = (np.cumsum(kept) - 1)[labels[rows]], np.unique(recordings[rows], return_inverse=True)[1]
+    if n_recordings[kept].min() >= FOLDS and size <= LARGEST and not table.is_large:
         kind = "logistic regression"
-        found = kept_answers(unit, right.argmax(1), recordings, cache)
+        unit = unit_length(embeddings.take(0, len(embeddings))[rows])
+        found = kept_answers(unit, *known, cache)
     else:
-        found = ranks_of_right(centroid_scores(unit, right, recordings), right) == 1
-    by_prompts = ranks_of_right(group_scores(table)[np.ix_(rows, kept)], right) == 1
+        found = centroid_answers(embeddings, rows, *known)
+    scores = group_scores(table)
+    scores[:, ~kept] = -np.inf
+    by_prompts = ranks_of_right(scores, right)[rows] == 1
     return block | {"kind": kind} | comparison(found, by_prompts)
 
 
@@ -87,11 +93,11 @@ def recordings_of(rows: list[Entry]) -> np.ndarray:
     LeRobot data set keeps episodes that were recorded one by one in one file: there, parts that do
     not overlap are recordings of their own.
     """
-    parts = [part_of(row.name) for row in rows]
+    parts, data_set_of = [part_of(row.name) for row in rows], cache_of(root_of)
     numbers, number, file, reached = np.zeros(len(rows), np.int64), -1, None, 0.0
     for i in sorted(range(len(rows)), key=parts.__getitem__):
         last, (file, start, end) = file, parts[i]
-        if file != last or (start > reached - MEETING and root_of(file)):
+        if file != last or (start > reached - MEETING and data_set_of(file)):
             number, reached = number + 1, end
         numbers[i], reached = number, max(reached, end)
     return numbers
@@ -113,17 +119,63 @@ def unit_length(embeddings: np.ndarray) -> np.ndarray:
     return wide / np.where(lengths > 0, lengths, 1)
 
 
-def centroid_scores(unit, right, recordings) -> np.ndarray:
-    """Minus the squared distance of each trajectory to the mean of each behaviour without the
-    trajectory's own recording (leave one out). float64 [N, G]"""
-    sums, counts = right.T @ unit, right.sum(0)  # [G, D], [G]
-    scores = np.empty(right.shape)
-    order = np.argsort(recordings, kind="stable")
-    for rows in np.split(order, np.flatnonzero(np.diff(recordings[order])) + 1):
-        own = right[rows]
-        centroids = (sums - own.T @ unit[rows]) / (counts - own.sum(0))[:, None]
-        products = unit[rows] @ centroids.T
-        scores[rows] = 2 * products - (centroids**2).sum(1)  # less its own length, the same for all
+def centroid_answers(
+    embeddings: Rows, rows: np.ndarray, labels: np.ndarray, recordings: np.ndarray
+) -> np.ndarray:
+    """Which of some rows, int [n], are nearer to the mean of their behaviour than to that of any
+    other, each mean without the row's own recording (leave one out). labels, recordings: int64 [n],
+    each from 0 up; no behaviour has one recording only. bool [n]"""
+    n_groups = labels.max() + 1
+    shares = recordings * n_groups + labels  # what is of one recording and one behaviour
+    # In this order a recording is in one block, or at the ends of several.
+    order = np.argsort(shares, kind="stable")
+    size = max(*embeddings.shape, n_groups)
+    blocks = [order[some] for some in row_blocks(len(order), size)]
+    counts, sums = np.bincount(labels), np.zeros((n_groups, *embeddings.shape))
+    at_ends: dict[int, np.ndarray] = {}  # sums of shares; the last value counts what they are of
+    for block in blocks:
+        unit = unit_length(embeddings.of(rows[block]))
+        sums += (labels[block] == np.arange(n_groups)[:, None]).astype(np.float64) @ unit
+        numbers, of_shares = sums_of_runs(shares[block], unit)
+        for i in np.flatnonzero(np.isin(numbers // n_groups, recordings[block[[0, -1]]])):
+            at_ends[int(numbers[i])] = at_ends.get(int(numbers[i]), 0) + of_shares[i]
+    found = np.empty(len(rows), bool)
+    for block in blocks:
+        unit = unit_length(embeddings.of(rows[block]))
+        numbers, of_shares = sums_of_runs(shares[block], unit)
+        ends = recordings[block[[0, -1]]]
+        inside = ~np.isin(numbers // n_groups, ends)
+        whole = [number for number in at_ends if number // n_groups in ends]
+        numbers = np.concatenate([numbers[inside], np.array(whole, np.int64)])
+        of_shares = np.concatenate([of_shares[inside], [at_ends[number] for number in whole]])
+        scores = scores_without(unit, recordings[block], sums, counts, numbers, of_shares)
+        right = labels[block][:, None] == np.arange(n_groups)
+        found[block] = ranks_of_right(scores, right) == 1
+    return found
+
+
+def sums_of_runs(numbers: np.ndarray, unit: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The numbers, int [B], ascending, that occur, and the sum of the vectors [B, D] of each, with
+    their count as one more value. int64 [K], float64 [K, D + 1]"""
+    found, starts, n_each = np.unique(numbers, return_index=True, return_counts=True)
+    sums = np.add.reduceat(unit, starts) if len(found) < len(unit) else unit  # it takes long
+    return found, np.column_stack([sums, n_each])
+
+
+def scores_without(unit, recordings, sums, counts, numbers, of_shares) -> np.ndarray:
+    """Minus the squared distance of each vector [B, D] to the mean of each behaviour, of which
+    `sums` [G, D] and `counts` [G] are known, without its own recording's `of_shares` [K, D + 1],
+    whose numbers are recording * G + behaviour. float64 [B, G]"""
+    n_groups, means = len(counts), sums / counts[:, None]
+    scores = 2 * unit @ means.T - (means**2).sum(1)  # less its own length, the same for all
+    order = np.argsort(numbers)
+    for group in range(n_groups):
+        wanted = recordings * n_groups + group
+        places = order[np.searchsorted(numbers, wanted, sorter=order).clip(max=len(order) - 1)]
+        has_share = numbers[places] == wanted
+        left_out = of_shares[places[has_share]]
+        mean = (sums[group] - left_out[:, :-1]) / (counts[group] - left_out[:, -1:])
+        scores[has_share, group] = ((2 * unit[has_share] - mean) * mean).sum(1)
     return np.round(scores, 12)
 
 

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 from trajeval.inputs import Prompt, Trajectory
 from trajeval.lerobot import as_json, read_data_set, read_episodes, read_file
 from trajeval.results import replace_files, wrong_folder
-from trajeval.rows import MAX_BYTES
 from trajeval.sources import split_part
 from trajeval.terminal import UserError, plural, printable
 
@@ -83,30 +82,32 @@ def check_lists(args: Namespace, prompts: list[Prompt], trajectories: list[Traje
 def episodes_of(trajectories: Sequence[Trajectory]) -> list[int]:
     """The index of the episode that each trajectory is, in the one data set that all are from.
     Raises UserError, with all that is wrong."""
-    places = [(os.path.abspath(one.path), one.start, one.end) for one in trajectories]
-    problems: list[str] = []
-    roots = []
-    for video in dict.fromkeys(video for video, *_ in places):
-        if root := root_of(video):
-            roots.append(root)
-        else:
-            problems.append(
-                f"{printable(video)}: not in a LeRobot data set: no folder above it has {INFO}"
-            )
-    if len(set(roots)) > 1:
-        found = " and ".join(sorted({printable(str(root)) for root in roots})[:2])
-        problems.append(f"the trajectories are of several data sets: {found}")
+    videos = {path: os.path.abspath(path) for path in {one.path: None for one in trajectories}}
+    folders = {video: os.path.dirname(video) for video in videos.values()}
+    roots = {folder: root_of(f"{folder}/_") for folder in dict.fromkeys(folders.values())}
+    problems = [
+        f"{printable(video)}: not in a LeRobot data set: no folder above it has {INFO}"
+        for video, folder in folders.items()
+        if roots[folder] is None
+    ]
+    found = {root for root in roots.values() if root}
+    if len(found) > 1:
+        shown = " and ".join(sorted(printable(str(root)) for root in found)[:2])
+        problems.append(f"the trajectories are of several data sets: {shown}")
     if problems:
         raise UserError(*problems)
-    root = roots[0]
-    episodes = places_in(root, {part for video, *_ in places for part in Path(video).parts})
-    for one, place in zip(trajectories, places):
-        if place not in episodes:
+    [root] = found
+    episodes = places_in(root, {part for folder in roots for part in Path(folder).parts})
+    indices = []
+    for one in trajectories:
+        index = episodes.get((videos[one.path], one.start, one.end))
+        if index is None:
             problems.append(
                 f"{printable(one.name)}: not an episode of {root}: import_lerobot.py writes lists "
                 "of them"
             )
-    indices = [episodes[place] for place in places if place in episodes]
+        else:
+            indices.append(index)
     problems += [
         f"the episode {index} is there {n} times: take one camera"
         for index, n in Counter(indices).items()
@@ -128,7 +129,7 @@ def root_of(video: str) -> Path | None:
 def places_in(root: Path, folders: set[str]) -> dict[Place, int]:
     """Where the episodes of a data set are, of each of its cameras that has videos in folders of
     these names, which is where LeRobot puts a camera's name, or else of all. Raises UserError."""
-    features = (as_json(read_file(root / INFO, MAX_BYTES)) or {}).get("features")
+    features = (as_json(read_file(root / INFO)) or {}).get("features")
     features = features if isinstance(features, dict) else {}
     cameras = [
         name for name, of in features.items() if isinstance(of, dict) and of.get("dtype") == "video"

@@ -14,13 +14,13 @@ import numpy as np
 
 from trajeval.csv_lists import RATINGS
 from trajeval.intervals import as_interval, share_limits
+from trajeval.pairs import net_agreement, ranks_of
 from trajeval.robometer import figures
 from trajeval.table import Table, group_scores, groups_of, has_groups, is_right
 from trajeval.terminal import first_few, printable
 
 FIGURES = ("kendall", "spearman", "ranking_accuracy")
 WIDTH = 40  # of a name on the terminal
-BLOCK = 1 << 21  # pairs that are in memory at once
 
 
 class Rated(NamedTuple):
@@ -51,22 +51,28 @@ def rated(table: Table) -> Rated | None:
     kind = "order" if words == {True} else "numbers"
     values = np.array([value_of(rating) for rating in given])
     groups, _ = groups_of(table.columns)
-    scores, right = group_scores(table), np.ones((len(given), len(groups)), bool)  # [N, G]
-    labels = is_right(table.rows, groups) if has_groups(table.rows) else ~right
-    by_label = bool(labels.any())
+    scores, by_label = group_scores(table), False  # [N, G]
+    counted = np.ones(len(given), bool)
+    if has_groups(table.rows):
+        labels = is_right(table.rows, groups)
+        by_label = bool(labels.any())
     if by_label:
-        right = labels
-    members = [np.flatnonzero(right[:, i] & has_rating) for i in range(len(groups))]
-    kept = [i for i, rows in enumerate(members) if len(rows)]
+        counted = labels.sum(1) > 0
+        members = [np.flatnonzero(labels[:, i] & has_rating) for i in range(len(groups))]
+        found = {i: (scores[rows, i], values[rows]) for i, rows in enumerate(members) if len(rows)}
+    else:  # all share one array of ratings
+        if not has_rating.all():
+            scores, values = scores[has_rating], values[has_rating]
+        found = {i: (of_group, values) for i, of_group in enumerate(scores.T)}
     return Rated(
         kind,
-        [groups[i].name for i in kept],
-        [scores[members[i], i] for i in kept],
-        [values[members[i]] for i in kept],
+        [groups[i].name for i in found],
+        [of_group for of_group, _ in found.values()],
+        [of_group for _, of_group in found.values()],
         by_label,
         {
-            "unrated": int((right.any(1) & ~has_rating).sum()),
-            "unlabelled": int((has_rating & ~right.any(1)).sum()),
+            "unrated": int((counted & ~has_rating).sum()),
+            "unlabelled": int((has_rating & ~counted).sum()),
         },
     )
 
@@ -174,12 +180,7 @@ class Pairs:
         n = self.n = len(scores)
         self.scores, self.ratings = Ranks(scores), Ranks(ratings)
         self.scored, self.different = n - self.scores.n_equal, n - self.ratings.n_equal
-        self.agree = np.empty(n)  # concordant less discordant
-        step = max(1, BLOCK // n)
-        for start in range(0, n, step):
-            rows = slice(start, start + step)
-            signs = signs_of(scores[rows], scores) * signs_of(ratings[rows], ratings)
-            self.agree[rows] = signs.sum(1, dtype=np.int64)
+        self.agree = net_agreement(scores, ratings).astype(np.float64)
         self.n_different = self.different.sum() / 2
         self.disjoint = int(min(n // 2, n - self.ratings.n_equal.max()))
 
@@ -224,9 +225,7 @@ class Ranks:
 
     def __init__(self, values: np.ndarray):
         self.order = np.argsort(values, kind="stable")
-        ordered = values[self.order]
-        self.below = np.searchsorted(ordered, values, "left")
-        self.up_to = np.searchsorted(ordered, values, "right")
+        self.below, self.up_to = ranks_of(values)
         self.n_equal = self.up_to - self.below
         self.centred = (self.below + self.up_to - len(values)) / 2
 
@@ -234,12 +233,6 @@ class Ranks:
         """For each value the sum of others [n] where values are lower, less where higher."""
         sums = np.concatenate([[0], np.cumsum(others[self.order])])
         return sums[self.below] + sums[self.up_to] - sums[-1]
-
-
-def signs_of(values: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """The sign of values less others. int8 [V, O]"""
-    above, below = values[:, None] > others, values[:, None] < others
-    return above.view(np.int8) - below.view(np.int8)
 
 
 def as_lines(found: dict) -> list[str]:

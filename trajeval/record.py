@@ -3,14 +3,17 @@
 import hashlib
 import os
 import platform
+from collections.abc import Iterable, Iterator
 from functools import cache
 from importlib.metadata import version
+from itertools import islice
 from pathlib import Path
 
 from trajeval.cache import to_json
 from trajeval.embedding import video_key
 from trajeval.files import hash_file, open_regular
 
+AT_ONCE = 1000  # trajectories that are hashed at a time
 PACKAGES = ("torch", "numpy", "av", "matplotlib")
 # Options that say where results and embeddings go and what is shown, not what results are.
 NO_MATTER = {
@@ -20,12 +23,12 @@ NO_MATTER = {
 
 
 def record_of(inputs, model, embedded, table, verdict, clock) -> dict:
-    """The content of run.json.
+    """The content of run.json; of a large table without its trajectories, which entries.py writes.
 
     inputs: arguments.Inputs; embedded: stages.Embeddings of them. table: the similarities. verdict:
     the content of metrics.json, or None. clock: stages.Clock.
     """
-    contents = [getattr(found, "content", None) for found in embedded.videos]
+    contents = (getattr(found, "content", None) for found in embedded.videos)
     return {
         **head_of(inputs.args, model, clock),
         "fingerprint": fingerprint(inputs, model, contents),
@@ -36,12 +39,22 @@ def record_of(inputs, model, embedded, table, verdict, clock) -> dict:
             for prompt, messages in zip(inputs.prompts, embedded.warnings)
         ],
         "columns": [{"prompt": column.name, "group": column.group} for column in table.columns],
-        "trajectories": [
-            describe_source(trajectory, inputs.args) | describe_clip(found)
-            for trajectory, found in zip(inputs.trajectories, embedded.videos)
-        ],
+        **trajectories_of(inputs, embedded.videos, table),
         "seconds": clock.seconds,
     }
+
+
+def trajectories_of(inputs, answers, table) -> dict:
+    if table.is_large:
+        return {"n_trajectories": len(inputs.trajectories)}
+    return {"trajectories": list(entries_of(inputs, answers))}
+
+
+def entries_of(inputs, answers, numbers: Iterable[int] | None = None) -> Iterator[dict]:
+    """What is said of each trajectory, or of some. answers: answers.Answers of all."""
+    for i in range(len(answers)) if numbers is None else numbers:
+        trajectory = inputs.trajectories[i]
+        yield describe_source(trajectory, inputs.args) | describe_clip(answers[i])
 
 
 def head_of(args, model, clock) -> dict:
@@ -60,7 +73,7 @@ def versions(model) -> dict[str, str]:
     return {"python": platform.python_version()} | {name: version(name) for name in packages}
 
 
-def fingerprint(inputs, model, contents: list[str | None]) -> str:
+def fingerprint(inputs, model, contents: Iterable[str | None]) -> str:
     """The SHA-256 of everything that the results of a run depend on: its lists, the contents of its
     videos, the model with its weights, the options, the versions of packages, and this code. It is
     known before anything is embedded. contents: of each trajectory, as contents.Contents
@@ -72,12 +85,12 @@ def fingerprint(inputs, model, contents: list[str | None]) -> str:
         "model": describe_model(model),
         "videos": video_key(model),
         "prompts": [prompt._replace(line=0) for prompt in inputs.prompts],
-        "trajectories": [
-            one._replace(path=one.path.as_posix(), line=0) for one in inputs.trajectories
-        ],
-        "contents": contents,
     }
-    return hashlib.sha256(to_json(depends_on)).hexdigest()
+    hasher = hashlib.sha256(to_json(depends_on))
+    trajectories = zip(inputs.trajectories, contents)
+    while some := list(islice(trajectories, AT_ONCE)):
+        hasher.update(to_json([[*one._replace(line=0, file=None), has] for one, has in some]))
+    return hasher.hexdigest()
 
 
 @cache
@@ -112,12 +125,12 @@ def describe_source(trajectory, args) -> dict:
     return found
 
 
-def from_results(path: Path, output_dir: str, experiment_id: str) -> str:
+def from_results(path: str, output_dir: str, experiment_id: str) -> str:
     """The path of a file from the folder of the results; absolute on another drive of Windows."""
     try:
         return Path(os.path.relpath(path, Path(output_dir, experiment_id))).as_posix()
     except ValueError:
-        return path.absolute().as_posix()
+        return Path(path).absolute().as_posix()
 
 
 def describe_clip(found) -> dict:

@@ -5,23 +5,22 @@ whole: `swap.py` says how they are replaced, and run.json has the SHA-256 of eac
 """
 
 import csv
-import hashlib
 import io
 import json
-import math
 import os
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
-from trajeval.csv_lists import RATINGS
-from trajeval.files import open_regular, replacing
+from trajeval.entries import content_in, entries_in, groups_in, rating_in
+from trajeval.files import hash_file, open_regular, replacing
 from trajeval.swap import FILES, PLOTS, swap_in, undisturbed
 from trajeval.terminal import UserError
 
 if TYPE_CHECKING:  # NumPy is imported where it is needed
     from trajeval.curves import Control, Curves
+    from trajeval.streams import Content
     from trajeval.table import Table
 
 
@@ -72,8 +71,11 @@ def parse_results(folder: Path) -> Results:
     missing = check_manifest(folder, run)
     with open_regular(folder / "similarities.npy") as file:
         values = np.lib.format.read_array(file, allow_pickle=False)
-    used = [entry for entry in run["trajectories"] if "error" not in entry]
-    rows = [Entry(str(entry["path"]), groups_in(entry), rating_in(entry)) for entry in used]
+    rows, contents = [], []
+    for entry in entries_in(folder, run):
+        if "error" not in entry:
+            rows.append(Entry(str(entry["path"]), groups_in(entry), rating_in(entry)))
+            contents.append(content_in(entry))
     columns = [Entry(str(entry["prompt"]), groups_in(entry)) for entry in run["columns"]]
     name, model, label = (str(run[key]) for key in ("experiment", "description", "similarity"))
     for entries in (rows, columns):
@@ -88,7 +90,6 @@ def parse_results(folder: Path) -> Results:
         raise ValueError("similarities.npy holds NaN or infinite values")
     if len({type(row.rating) for row in rows if row.rating is not None}) > 1:
         raise ValueError("some ratings are numbers, others words")
-    contents = [content_in(entry) for entry in used]
     table = Table(values, rows, columns, label)
     curves = controls = None
     if how := run.get("arguments", {}).get("curves"):
@@ -96,31 +97,6 @@ def parse_results(folder: Path) -> Results:
     if run.get("arguments", {}).get("controls"):
         controls = read_controls(folder, table, curves)
     return Results(name, model, table, contents, run.get("fingerprint"), missing, curves, controls)
-
-
-def content_in(entry: dict) -> str | None:
-    """What identifies a video of a run by its content; None if that is unknown."""
-    content, part = entry.get("content"), (entry.get("start"), entry.get("end"))
-    return content if not content or part == (None, None) else f"{content} {part}"
-
-
-def groups_in(entry: dict) -> tuple[str, ...]:
-    """The groups of an entry in run.json; before 0.2.0 a trajectory had a single `group`, as a
-    prompt has. Raises whatever a damaged entry raises."""
-    groups = entry["groups"] if "groups" in entry else [entry["group"]]
-    if not isinstance(groups, list) or not all(isinstance(name, str | None) for name in groups):
-        raise ValueError("in a list with groups every entry needs one, a text")
-    return tuple(name for name in groups if name is not None)
-
-
-def rating_in(entry: dict) -> float | str | None:
-    """The rating of a trajectory in run.json. Raises ValueError for what is none."""
-    rating = entry.get("rating")
-    if isinstance(rating, int | float) and math.isfinite(rating):
-        return float(rating)
-    if rating is not None and rating not in RATINGS:
-        raise ValueError(f"a rating is {rating}")
-    return rating
 
 
 def check_manifest(folder: Path, run: dict) -> list[Path]:
@@ -137,7 +113,7 @@ def check_manifest(folder: Path, run: dict) -> list[Path]:
             continue
         try:
             with open_regular(path) as file:
-                found = hashlib.sha256(file.read()).hexdigest()
+                found = hash_file(file, "sha256")
         except FileNotFoundError:
             missing.append(path)
             continue
@@ -207,7 +183,7 @@ def wrong_name(experiment_id: str) -> str | None:
 
 
 def write_results(
-    output_dir: str | Path, experiment_id: str, picture: bytes, files: dict[str, bytes]
+    output_dir: str | Path, experiment_id: str, picture: bytes, files: "Mapping[str, Content]"
 ) -> Path:
     """Writes the picture and the files of the experiment's folder; returns the picture's path.
 
@@ -216,13 +192,23 @@ def write_results(
     other file and of the picture. Files of other names in the folder stay. Raises UserError, with
     status 1, and then the old results are as they were.
     """
-    picture_name = f"{experiment_id}.png"
-    hashed = {name: content for name, content in files.items() if name != "run.json"}
-    hashed[picture_name] = picture
-    digests = {name: hashlib.sha256(content).hexdigest() for name, content in hashed.items()}
-    run = as_json(json.loads(files["run.json"]) | {"files": digests})
-    swap_in(Path(output_dir), experiment_id, picture, files | {"run.json": run})
-    return Path(output_dir) / picture_name
+    from trajeval.streams import write_content
+
+    run = files["run.json"]
+    assert isinstance(run, bytes)
+    run = json.loads(run)
+
+    def write(folder: Path, picture_path: Path) -> None:
+        digests = {}
+        for name, content in files.items():
+            if name != "run.json":
+                (folder / name).parent.mkdir(exist_ok=True)
+                digests[name] = write_content(folder / name, content)
+        digests[picture_path.name] = write_content(picture_path, picture)
+        (folder / "run.json").write_bytes(as_json(run | {"files": digests}))
+
+    swap_in(Path(output_dir), experiment_id, write)
+    return Path(output_dir) / f"{experiment_id}.png"
 
 
 def replace_files(folder: str | Path, files: Mapping[str, bytes | None]) -> None:
@@ -253,13 +239,18 @@ def replace_files(folder: str | Path, files: Mapping[str, bytes | None]) -> None
 
 def as_csv(header: list, rows) -> bytes:
     """A table, header first; a float32 keeps every digit it has."""
-    content = io.BytesIO()  # of curves it may be 100 MB, which are in memory once
+    content = io.BytesIO()
+    write_csv(content, header, rows)
+    return content.getvalue()
+
+
+def write_csv(content: BinaryIO, header: list, rows) -> None:
+    """Writes what `as_csv` returns."""
     file = io.TextIOWrapper(content, "utf-8", "backslashreplace", newline="")
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(header)
     writer.writerows(rows)
-    file.flush()
-    return content.getvalue()
+    file.detach()  # flushed; it would close what it was given
 
 
 def as_json(content) -> bytes:
@@ -272,12 +263,4 @@ def as_npy(array) -> bytes:
 
     file = io.BytesIO()
     np.save(file, array)
-    return file.getvalue()
-
-
-def as_npz(**arrays) -> bytes:
-    import numpy as np
-
-    file = io.BytesIO()
-    np.savez(file, **arrays)
     return file.getvalue()

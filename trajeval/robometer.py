@@ -11,6 +11,8 @@ from itertools import combinations, product
 
 import numpy as np
 
+from trajeval.pairs import below_both, dense, net_agreement, ranks_of
+
 QUALITIES = ("failure", "suboptimal", "successful")  # rated 0, 1, 2
 
 
@@ -37,8 +39,7 @@ def kendall(x: np.ndarray, y: np.ndarray) -> float | None:
     n = len(x)
     if n < 2:
         return None
-    rows = (np.sign(x - of_x) @ np.sign(y - of_y) for of_x, of_y in zip(x, y))
-    return float(sum(rows) / (n * (n - 1)))
+    return float(net_agreement(x, y).sum() / (n * (n - 1)))
 
 
 def pearson(x: np.ndarray, y: np.ndarray) -> float | None:
@@ -123,20 +124,25 @@ def ranking_acc(tasks: list) -> float | None:
     as true as `score i > score j`, i before j: of equal scores it depends on the order."""
     n_right = n_pairs = 0
     for score, rating in tasks:
-        different = np.triu(rating[:, None] != rating)
-        same = (rating[:, None] > rating) == (score[:, None] > score)
-        n_right, n_pairs = n_right + (same & different).sum(), n_pairs + different.sum()
+        n_right += below_both(score, rating).sum() + in_order_among_equal(score, rating)
+        n_pairs += ranks_of(rating)[0].sum()
     return float(n_right / n_pairs) if n_pairs else None
+
+
+def in_order_among_equal(scores: np.ndarray, ratings: np.ndarray) -> int:
+    """How many pairs of equal scores have ratings that rise from the first to the second."""
+    below, up_to = ranks_of(scores)
+    tied = np.flatnonzero(up_to - below > 1)
+    numbers, scores = np.arange(len(tied)), below[tied]
+    both = scores * len(below) + dense(ratings[tied])  # in the order of scores, then of ratings
+    return below_both(numbers, both).sum() - below_both(numbers, scores).sum()
 
 
 def preference_accuracy(tasks: list) -> float | None:
     """The share of the pairs of different rating, of all tasks, in which the better one has the
     higher score; equal scores are wrong."""
-    n_right = n_pairs = 0
-    for score, rating in tasks:
-        better = rating[:, None] > rating
-        n_right += (better & (score[:, None] > score)).sum()
-        n_pairs += better.sum()
+    n_right = sum(below_both(score, rating).sum() for score, rating in tasks)
+    n_pairs = sum(ranks_of(rating)[0].sum() for _, rating in tasks)
     return float(n_right / n_pairs) if n_pairs else None
 
 
@@ -152,24 +158,44 @@ def correlations_over_tuples(scores: np.ndarray, ratings: np.ndarray) -> dict[st
 
     Counted by the signs of the score differences a (2nd - 1st), b (3rd - 1st) and c (3rd - 2nd).
     """
-    levels = [scores[ratings == level] for level in np.unique(ratings)]
-    signs = [np.sign(high - low[:, None]) for low, high in combinations(levels, 2)]  # a, b, c
-    taus = [sign.mean() for sign in signs]
+    levels = [np.sort(scores[ratings == level]) for level in np.unique(ratings)]
+    signs = [signs_of(high, low) for low, high in combinations(levels, 2)]
+    counts = [{sign: int(of.sum()) for sign, of in one.items()} for one in signs]
+    taus = [(of[1] - of[-1]) / sum(of.values()) for of in counts]
     if len(levels) == 2:
-        [sign] = signs
-        n_defined = np.abs(sign).sum()
-        return {"kendall": taus[0], "spearman": sign.sum() / n_defined if n_defined else 0.0}
+        [of] = counts
+        n_defined = of[1] + of[-1]
+        return {"kendall": taus[0], "spearman": (of[1] - of[-1]) / n_defined if n_defined else 0.0}
     total = n_defined = 0.0
+    for (a, b, c), n in tuples_by_signs(*levels).items():
+        ranks = np.array([-(a + b), a - c, b + c]) / 2  # less their mean
+        if ranks.any():
+            total += n * (ranks[2] - ranks[0]) / np.sqrt(2 * ranks @ ranks)
+            n_defined += n
+    return {"kendall": float(np.mean(taus)), "spearman": total / n_defined if n_defined else 0.0}
+
+
+def tuples_by_signs(first: np.ndarray, second: np.ndarray, third: np.ndarray) -> dict:
+    """How many choices of one of each have the signs a, b, c of `correlations_over_tuples`, as
+    floats. Each array ascending."""
+    a_of, c_of, found = signs_of(second, first), signs_of(second, third), {}
     for a, c in product((-1, 0, 1), repeat=2):
-        first, third = signs[0] == a, signs[2] == c  # [first, second], [second, third]
-        if a * c < 0:  # b is any
-            counts = first.astype(float) @ third
-            by_b = {b: counts[signs[1] == b].sum() for b in (-1, 0, 1)}
-        else:
-            by_b = {a or c: float(first.sum(0) @ third.sum(1))}
-        for b, n in by_b.items():
-            ranks = np.array([-(a + b), a - c, b + c]) / 2  # less their mean
-            if ranks.any():
-                total += n * (ranks[2] - ranks[0]) / np.sqrt(2 * ranks @ ranks)
-                n_defined += n
-    return {"kendall": np.mean(taus), "spearman": total / n_defined if n_defined else 0.0}
+        if a * c >= 0:
+            found[a, a or c, c] = float(a_of[a] @ c_of[-c])
+            continue
+        # First and third on one side of the second, below it or, turned over, above it.
+        x, y, z = (sorted_ if a > 0 else -sorted_[::-1] for sorted_ in (first, second, third))
+        n_x, n_z = (np.searchsorted(ordered, y) for ordered in (x, z))
+        of_z, of_x = signs_of(z, x), signs_of(x, z)
+        by_sign = {-1: (of_x[1], n_x), 0: (of_z[0], n_z), 1: (of_z[1], n_z)}
+        for b in (-1, 0, 1):
+            of, n = by_sign[a * b]
+            found[a, b, c] = float(np.concatenate([[0], np.cumsum(of)])[n].sum())
+    return found
+
+
+def signs_of(values: np.ndarray, others: np.ndarray) -> dict[int, np.ndarray]:
+    """The sign of a value less another -> with how many of the others, ascending, each value has
+    that. int64, the shape of values"""
+    below, up_to = (np.searchsorted(others, values, side) for side in ("left", "right"))
+    return {-1: len(others) - up_to, 0: up_to - below, 1: below}

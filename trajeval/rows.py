@@ -1,4 +1,4 @@
-"""Reads the rows of a list.
+"""Reads the rows of a list, one after the other.
 
 A list is a UTF-8 text file with one entry on each line. Blank lines and lines that begin with `#`
 are skipped; a byte-order mark and Windows line ends are accepted. A line `[name]` opens a group,
@@ -6,70 +6,76 @@ and in a list with groups every entry belongs to one. A list whose name ends in 
 which `csv_lists.py` reads.
 """
 
+import os
+from collections.abc import Iterable, Iterator
+from io import BufferedReader
 from pathlib import Path
 
 from trajeval.csv_lists import Row, read_rows
 from trajeval.files import open_regular
-from trajeval.terminal import printable
+from trajeval.terminal import UserError
 
-MAX_BYTES = 1 << 24  # of a list
-MAX_CSV_BYTES = 1 << 26  # of a table, which may have columns of all kinds
+MAX_BYTES = {"prompt": 1 << 26, "trajectory": 1 << 30}  # of a list
+MAX_LINE = 1 << 24  # bytes; a file that is no list may have a single line of gigabytes
+BLOCK = 1 << 20  # bytes read at a time
 
 
 def is_table(path: Path) -> bool:
     return path.suffix.lower() == ".csv"
 
 
-def read_list(path: Path, kind: str, notes: list[str] | None = None) -> tuple[list[Row], list[str]]:
-    """The entries of a list, and what is wrong with it."""
-    limit = MAX_CSV_BYTES if is_table(path) else MAX_BYTES
+def read_list(
+    path: Path, kind: str, problems: list[str], notes: list[str] | None = None
+) -> Iterator[Row]:
+    """The entries of a list, read as they are asked for; what is wrong with some is added to the
+    problems, which are all known after the last. kind: one of MAX_BYTES. Raises UserError for what
+    is no list at all."""
     try:
         with open_regular(path) as file:
-            data = file.read(limit + 1)
+            check_head(path, file, kind)
+            lines = lines_of(path, file, kind)
+            if is_table(path):
+                yield from read_rows(path, lines, kind, problems, notes)
+            else:
+                yield from read_lines(path, lines, kind, problems)
     except FileNotFoundError:
-        return [], [f"{path}: no such {kind} list"]
+        raise UserError(f"{path}: no such {kind} list") from None
     except IsADirectoryError:
-        return [], [f"{path}: is a folder; give a text file with one {kind} on each line"]
+        raise UserError(
+            f"{path}: is a folder; give a text file with one {kind} on each line"
+        ) from None
     except OSError as error:
-        return [], [f"{path}: cannot be read: {error.strerror}"]
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return [], [f"{path}: is UTF-16 text: save the list as UTF-8"]
-    if is_table(path):
-        if len(data) > limit:
-            return [], [f"{path}: is larger than {limit >> 20} MiB: split it"]
-        rows, problems, ignored = read_rows(path, data, kind)
-        if ignored and notes is not None:
-            notes.append(f"{path}: columns ignored: {printable(', '.join(ignored))}")
-        return rows, problems
-    if b"\0" in data or len(data) > limit:
-        return [], [f"{path}: is not a text file with one {kind} on each line"]
-    return read_lines(path, data, kind)
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
 
 
-def read_lines(path: Path, data: bytes, kind: str) -> tuple[list[Row], list[str]]:
-    """The entries of a text file, and what is wrong with it."""
-    rows, opened, problems = parse_lines(path, data.removeprefix(b"\xef\xbb\xbf").splitlines())
-    if problems:
-        return rows, problems
-    if not rows:
-        return [], [f"{path}: has no {kind}: write one on each line"]
-    filled = {row.group for row in rows}
-    for name, number in opened.items():
-        if name not in filled:
-            problems.append(f"{path}:{number}: the group [{name}] is empty")
-    if opened and rows[0].group is None:
-        problems.append(
-            f"{path}:{rows[0].line}: comes before the first group: in a list with groups every "
-            "entry belongs to one"
-        )
-    return rows, problems
+def check_head(path: Path, file: BufferedReader, kind: str) -> None:
+    """Skips a byte-order mark. Raises UserError for UTF-16 and for a file that is too large."""
+    if file.peek(3).startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise UserError(f"{path}: is UTF-16 text: save the list as UTF-8")
+    if os.fstat(file.fileno()).st_size > MAX_BYTES[kind]:
+        raise UserError(f"{path}: is larger than {MAX_BYTES[kind] >> 20} MiB: split it")
+    if file.peek(3).startswith(b"\xef\xbb\xbf"):
+        file.read(3)
 
 
-def parse_lines(path: Path, lines: list[bytes]):
-    """The lines of a list -> its entries, its groups with the line that opens each, and what is
-    wrong."""
-    entries, problems = [], []
+def lines_of(path: Path, file: BufferedReader, kind: str) -> Iterator[bytes]:
+    r"""The lines of a file with their ends, which are \n, \r\n or \r. Raises UserError for a line
+    that no list has; of a text file also for NULs, which videos have in their first block."""
+    rest = b""
+    while block := file.read(BLOCK):
+        lines = (rest + block).splitlines(keepends=True)
+        rest = lines.pop()  # it may go on, and after a \r a \n may follow
+        if len(rest) > MAX_LINE or (b"\0" in block and not is_table(path)):
+            raise UserError(f"{path}: is not a text file with one {kind} on each line")
+        yield from lines
+    if rest:
+        yield rest
+
+
+def read_lines(path: Path, lines: Iterable[bytes], kind: str, problems: list[str]) -> Iterator[Row]:
+    """The entries of the lines of a text file."""
     group, opened = None, {}  # opened: group name -> its line
+    filled: dict[str | None, int] = {}  # group name -> the line of its first entry
     for number, line in enumerate(lines, 1):
         try:
             text = line.decode("utf-8").strip()
@@ -77,9 +83,9 @@ def parse_lines(path: Path, lines: list[bytes]):
             byte = line[error.start]
             problems.append(f"{path}:{number}: not UTF-8 (byte 0x{byte:02x}): save it as UTF-8")
             continue
-        if not text or text.startswith("#"):
+        if not text or text[0] == "#":
             continue
-        if text.startswith("[") and text.endswith("]"):
+        if text[0] == "[" and text[-1] == "]":
             group = text[1:-1].strip()
             if not group:
                 problems.append(f"{path}:{number}: a group needs a name between the brackets")
@@ -90,5 +96,27 @@ def parse_lines(path: Path, lines: list[bytes]):
                 )
             opened.setdefault(group, number)
         else:
-            entries.append(Row(text, group, number))
-    return entries, opened, problems
+            filled.setdefault(group, number)
+            yield Row(text, group, number)
+    if not problems:
+        problems += wrong_groups(path, kind, opened, filled)
+
+
+def wrong_groups(
+    path: Path, kind: str, opened: dict[str, int], filled: dict[str | None, int]
+) -> list[str]:
+    """What is wrong with the groups of a text file: their first lines and those of their first
+    entries."""
+    if not filled:
+        return [f"{path}: has no {kind}: write one on each line"]
+    problems = [
+        f"{path}:{number}: the group [{name}] is empty"
+        for name, number in opened.items()
+        if name not in filled
+    ]
+    if opened and None in filled:
+        problems.append(
+            f"{path}:{filled[None]}: comes before the first group: in a list with groups every "
+            "entry belongs to one"
+        )
+    return problems

@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from trajeval import messages
 from trajeval.arguments import Inputs, read_inputs
 from trajeval.contents import Contents
+from trajeval.finding import Finder
 from trajeval.results import (
     check_destination,
     read_results,
@@ -21,7 +22,7 @@ from trajeval.results import (
     write_results,
     wrong_name,
 )
-from trajeval.stages import Clock, consequence, embed, evaluate, load
+from trajeval.stages import Clock, consequence, embed, load
 from trajeval.swap import FILES, PLOTS
 from trajeval.terminal import (
     UserError,
@@ -51,12 +52,13 @@ def check_sets(args: Namespace, problems: list[str]) -> tuple[dict[str, Inputs],
     clashing = names_that_clash(pairs)
     sets: dict[str, Inputs] = {}
     notes: list[str] = []
+    finders: dict[Path, Finder] = {}
     of_sets: dict[str, list[str]] = {}
     for name, pair in pairs.items():
         of_sets[name] = wrong_pair(Path(args.problem_sets, name), pair)
         if not of_sets[name]:
             set_args = arguments_of(args, name, pair)
-            sets[name], wrong = read_inputs(set_args, notes)
+            sets[name], wrong = read_inputs(set_args, notes, finders)
             of_sets[name] = [problem for found in wrong.values() for problem in found]
             of_sets[name] += [] if problems or args.shard else check_place(set_args, name, clashing)
     wrong_sets = {name: found for name, found in of_sets.items() if found}
@@ -202,8 +204,7 @@ def run(model_class, args: Namespace, sets: dict[str, Inputs], has_wrong: bool) 
                 f"{n_done} of {plural(len(due), 'problem set')} written, no {SUMMARY}"
             ):
                 rows[name] = row_if_written(name, inputs, model, found, clock)
-            n_failed = sum(isinstance(video, Exception) for video in found.videos)
-            status = max(status, rows[name] is None or n_failed > 0)
+            status = max(status, rows[name] is None or len(found.videos.failed) > 0)
             advance(1)
     write_summary(args, [row for row in rows.values() if row is not None])
     with suppress(KeyboardInterrupt):  # everything is written
@@ -238,6 +239,7 @@ def row_if_unchanged(name: str, inputs: Inputs, model, contents: Contents):
 def row_if_written(name: str, inputs: Inputs, model, embedded, clock: Clock):
     """Evaluates a set and writes its results; the summary's row, or None if that failed, which is
     shown."""
+    from trajeval.evaluation import evaluate
     from trajeval.summary import row_of
 
     args = inputs.args

@@ -1,9 +1,14 @@
 """From embeddings to similarities: the formulas, on arrays, and the table that they make."""
 
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
 import numpy as np
 
 from trajeval.inputs import BASELINE
-from trajeval.table import SOFTMAX, STANDARDIZED, VISTA, Entry, Table, groups_of
+from trajeval.spool import Rows
+from trajeval.table import SOFTMAX, STANDARDIZED, VISTA, Entry, Table, groups_of, row_blocks
 from trajeval.terminal import printable
 
 
@@ -27,7 +32,7 @@ def table_of(
 
 
 def similarity_table(
-    videos: np.ndarray,
+    videos: np.ndarray | Rows,
     texts: np.ndarray,
     rows: list[Entry],
     columns: list[Entry],
@@ -37,7 +42,7 @@ def similarity_table(
     ensemble: str = "mean-similarity",
 ) -> Table:
     """Similarities of videos [N, D], one for each of `rows`, and texts [P, D], one for each of
-    `columns`.
+    `columns`. Rows of several clips each, [R, D], give as many rows of the table.
 
     Columns of the group BASELINE become no column of the table. similarity: "cosine"; "projection"
     or "goal-baseline", which need such columns and alpha in [0, 1]. ensemble: with "mean-embedding"
@@ -50,13 +55,27 @@ def similarity_table(
         columns, members = groups_of(columns)
         texts = np.stack([mean_direction(texts[members == i]) for i in range(len(columns))])
     if similarity == "cosine":
-        return Table(cosine_similarity(videos, texts), rows, columns, "cosine similarity")
+        values = in_blocks(videos, len(texts), lambda some: cosine_similarity(some, texts))
+        return Table(values, rows, columns, "cosine similarity")
     function = {
         "projection": projection_similarity,
         "goal-baseline": goal_baseline_similarity,
     }[similarity]
-    values = function(videos, texts, mean_direction(baseline), alpha)
+    neutral = mean_direction(baseline)
+    values = in_blocks(videos, len(texts), lambda some: function(some, texts, neutral, alpha))
     return Table(values, rows, columns, f"{similarity} similarity, alpha {alpha:g}")
+
+
+def in_blocks(videos: np.ndarray | Rows, n_texts: int, function: Callable) -> np.ndarray:
+    """What a function makes of embeddings, [B, D] -> float32 [B, P], of all: float32 [N, P]."""
+    if isinstance(videos, np.ndarray):
+        return function(videos)
+    *clips, width = videos.shape
+    each = int(np.prod(clips))
+    values = np.empty((len(videos) * each, n_texts), np.float32)
+    for start, some in videos.blocks():
+        values[start * each : (start + len(some)) * each] = function(some.reshape(-1, width))
+    return values
 
 
 def rescaled(table: Table, *, normalize: str | None = None, softmax: float | None = None) -> Table:
@@ -66,17 +85,26 @@ def rescaled(table: Table, *, normalize: str | None = None, softmax: float | Non
     prompts that have the same value for all trajectories. softmax: a temperature above 0, applied
     after that. The values are float64 in between.
     """
-    values, label, flat = table.values, table.label, np.array([], int)
-    if normalize == "prompt":
-        flat = np.flatnonzero(is_flat(values))
-        values, label = standardize_prompts(values), f"{label}, {STANDARDIZED}"
-    if normalize == "vista":
-        flat = np.flatnonzero(is_flat(softmax_of_rows(values, 1)))
-        values, label = rescale_as_vista(values), f"{label}, {VISTA}"
+    steps: list[Callable[[np.ndarray], np.ndarray]] = []  # of blocks of rows
+    label, flat = table.label, np.array([], int)
+    if normalize is not None:
+        of = moments(table.values, shares if normalize == "vista" else None)
+        function = standardize_prompts if normalize == "prompt" else rescale_as_vista
+        steps.append(partial(function, of=of))
+        label += f", {STANDARDIZED if normalize == 'prompt' else VISTA}"
+        flat = np.flatnonzero(of.is_flat)
     if softmax is not None:
-        values, label = softmax_of_rows(values, softmax), f"{label}, {SOFTMAX} {softmax:g}"
-    warnings = flat_warnings(table, flat)
-    return Table(values.astype(np.float32), table.rows, table.columns, label, warnings)
+        steps.append(partial(softmax_of_rows, temperature=softmax))
+        label += f", {SOFTMAX} {softmax:g}"
+    if not steps:
+        return table
+    values = np.empty(table.values.shape, np.float32)
+    for rows in row_blocks(*values.shape):
+        block = table.values[rows]
+        for step in steps:
+            block = step(block)
+        values[rows] = block
+    return Table(values, table.rows, table.columns, label, flat_warnings(table, flat))
 
 
 def flat_warnings(table: Table, flat: np.ndarray) -> tuple[str, ...]:
@@ -151,21 +179,59 @@ def unit(vectors: np.ndarray) -> np.ndarray:
     return vectors / np.where(lengths > 0, lengths, 1)
 
 
-def is_flat(similarities: np.ndarray) -> np.ndarray:
-    """Which prompts have the same value for all trajectories, within float32 precision. bool [P]"""
-    similarities = np.asarray(similarities, np.float64)
-    return similarities.std(0) <= np.finfo(np.float32).eps * np.abs(similarities).max(0)
+class Moments(NamedTuple):
+    """Of each prompt over N trajectories: mean, sum of squared distances from it, and largest
+    magnitude, each float64 [P]."""
+
+    count: int
+    means: np.ndarray
+    squares: np.ndarray
+    largest: np.ndarray
+
+    @property
+    def is_flat(self) -> np.ndarray:
+        """Which prompts have the same value for all trajectories, within float32 precision."""
+        return self.deviations() <= np.finfo(np.float32).eps * self.largest
+
+    def deviations(self, ddof: int = 0) -> np.ndarray:
+        return np.sqrt(self.squares / max(self.count - ddof, 0))
 
 
-def standardize_prompts(similarities: np.ndarray) -> np.ndarray:
+def moments(values: np.ndarray, function: Callable | None = None) -> Moments:
+    """Of values [N, P], or of a function of blocks of their rows."""
+    blocks = list(row_blocks(*values.shape))
+
+    def block_of(rows: slice) -> np.ndarray:
+        return np.array(function(values[rows]) if function else values[rows], np.float64)
+
+    sums, squares, largest = np.zeros((3, values.shape[1]))
+    for rows in blocks:
+        block = block_of(rows)
+        largest = np.maximum(largest, np.abs(block).max(0))
+        sums = added(sums, block)
+    means = sums / len(values)
+    for rows in blocks:
+        squares = added(squares, (block_of(rows) - means) ** 2)
+    return Moments(len(values), means, squares, largest)
+
+
+def added(sums: np.ndarray, block: np.ndarray) -> np.ndarray:
+    """The sums [P] with those of one more block [B, P], which it changes, to the same bit as of all
+    rows at once: NumPy adds one row after the other."""
+    block[0] += sums
+    return block.sum(0)
+
+
+def standardize_prompts(similarities: np.ndarray, of: Moments | None = None) -> np.ndarray:
     """Each prompt (column) shifted and scaled to mean 0 and standard deviation 1 over all
     trajectories, which removes what a prompt gives to everything.
 
-    [N, P] -> float64 [N, P]; a prompt for which `is_flat` holds gives zeros.
+    of: the moments of the table that these rows are from, by default of these rows.
+    [N, P] -> float64 [N, P]; a prompt that is flat gives zeros.
     """
-    similarities, flat = np.asarray(similarities, np.float64), is_flat(similarities)
-    centred, spread = similarities - similarities.mean(0), similarities.std(0)
-    return np.where(flat, 0, centred / np.where(flat, 1, spread))
+    of = of or moments(similarities)
+    centred = np.asarray(similarities, np.float64) - of.means
+    return np.where(of.is_flat, 0, centred / np.where(of.is_flat, 1, of.deviations()))
 
 
 def softmax_of_rows(similarities: np.ndarray, temperature: float) -> np.ndarray:
@@ -176,14 +242,18 @@ def softmax_of_rows(similarities: np.ndarray, temperature: float) -> np.ndarray:
     return powers / powers.sum(1, keepdims=True)
 
 
-def rescale_as_vista(similarities: np.ndarray) -> np.ndarray:
+shares = partial(softmax_of_rows, temperature=1)
+
+
+def rescale_as_vista(similarities: np.ndarray, of: Moments | None = None) -> np.ndarray:
     """What ViSTa (Wybitul et al., 2024) does before it predicts, as its `evaluation/` does it:
     softmax over the prompts of each video without a temperature, then each prompt less its mean
     over the videos, divided by its sample standard deviation (n - 1) plus 1e-6.
 
+    of: the moments of the `shares` of the table that these rows are from, by default of these rows.
     [N, P] -> float64 [N, P]. For a single video, where ViSTa's result is null, zeros.
     """
-    shares = softmax_of_rows(similarities, 1)
-    if len(shares) == 1:
-        return np.zeros_like(shares)
-    return (shares - shares.mean(0)) / (shares.std(0, ddof=1) + 1e-6)
+    of = of or moments(similarities, shares)
+    if of.count == 1:
+        return np.zeros(np.shape(similarities))
+    return (shares(similarities) - of.means) / (of.deviations(ddof=1) + 1e-6)

@@ -10,6 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from trajeval.files import is_folder
 from trajeval.terminal import UserError, printable
 
 if TYPE_CHECKING:
@@ -93,6 +94,8 @@ def seconds(text: str) -> float:
     if not match:
         raise ValueError(f'"{printable(text)}" is not a time: write seconds, such as 1.5')
     hours, minutes, rest = match.groups(default="0")
+    if hours == minutes == "0":
+        return float(rest)
     # Decimal, so that 00:01.1 is 1.1 and not the sum of two roundings.
     return float(3600 * int(hours) + 60 * int(minutes) + Decimal(rest))
 
@@ -106,7 +109,9 @@ def fragment(start: float | None, end: float | None) -> str:
 
 def plain(number: float) -> str:
     """The shortest decimal that is read back as this number, without an exponent."""
-    text = f"{Decimal(repr(float(number))):f}"
+    text = repr(float(number))
+    if "e" in text:
+        text = f"{Decimal(text):f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
@@ -114,13 +119,14 @@ def frames_in(folder: str | Path) -> list[str]:
     """The names of the images in a folder in the order of their numbers: frame_2 before frame_10.
     Hidden files do not count. An empty list if there are none. Raises ValueError for images whose
     order is unknown, OSError."""
-    names = [
-        name
-        for name in os.listdir(folder)
-        if name.lower().endswith(IMAGE_SUFFIXES)
-        and not name.startswith(".")
-        and not os.path.isdir(os.path.join(folder, name))
-    ]
+    with os.scandir(folder or ".") as entries:
+        names = [
+            entry.name
+            for entry in entries
+            if entry.name.lower().endswith(IMAGE_SUFFIXES)
+            and not entry.name.startswith(".")
+            and not is_folder(entry)
+        ]
     by_place: dict[tuple, str] = {}
     for name in sorted(names):
         place = place_of(name)

@@ -16,7 +16,7 @@ class Rows:
     def __init__(self, shape: tuple[int, ...]):
         self.shape = shape
         self._row_bytes = 4 * int(np.prod(shape))
-        self._file = SpooledTemporaryFile(IN_MEMORY)
+        self._file = SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 - for as long as this lives
         self._count = 0
 
     def __len__(self) -> int:
@@ -36,6 +36,13 @@ class Rows:
         self._file.seek(start * self._row_bytes)
         data = self._file.read(max(stop - start, 0) * self._row_bytes)
         return np.frombuffer(data, np.float32).reshape(-1, *self.shape)
+
+    def of(self, numbers: np.ndarray) -> np.ndarray:
+        """The rows of these numbers, int [m]. float32 [m, *shape]"""
+        found = np.empty((len(numbers), *self.shape), np.float32)
+        for place, number in enumerate(numbers.tolist()):
+            found[place] = self.take(number, number + 1)
+        return found
 
     def blocks(self) -> Iterator[tuple[int, np.ndarray]]:
         """All rows, in blocks with the number of the first: float32 [B, *shape]."""

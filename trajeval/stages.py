@@ -7,11 +7,11 @@ Start-up matters: what is heavy to import is imported once the inputs have been 
 
 import time
 from argparse import Namespace
+from array import array
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from importlib import import_module
-from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -19,26 +19,23 @@ from trajeval import messages
 from trajeval.arguments import Inputs
 from trajeval.cache import Cache
 from trajeval.devices import are_several, devices_of
-from trajeval.files import real_paths
-from trajeval.inputs import BASELINE
+from trajeval.inputs import BASELINE, Trajectory
 from trajeval.running import Going, shown, written
 from trajeval.terminal import UserError, printable, tell, tell_all, telling_few
 
 if TYPE_CHECKING:  # NumPy is imported where it is needed
     import numpy as np
 
-    from trajeval.report import Report
-    from trajeval.table import Table
+    from trajeval.answers import Answers
 
 
 class Embeddings(NamedTuple):
     """Of one problem set. texts: float32 [P, D], None of a Judge. warnings: the messages about each
-    prompt. videos: for each trajectory its embedding.Embedded, or the VideoError if it cannot be
-    used."""
+    prompt. videos: of each trajectory."""
 
     texts: "np.ndarray | None"
     warnings: list[list[str]]
-    videos: list
+    videos: "Answers"
 
 
 class Clock:
@@ -69,10 +66,10 @@ def load(model_class, args) -> tuple:
 
 def embed(sets: list[Inputs], model, cache: Cache, args, clock: Clock) -> list[Embeddings]:
     """The embeddings of each set's prompts and videos. Raises UserError."""
-    repeats = [line for inputs in sets for line in messages.of_repeats(inputs)]
+    repeats = (line for inputs in sets for line in messages.of_repeats(inputs))
     tell_all(repeats, "repeated files", args.verbose)
     # What draws takes a second to import: beside the videos, which mostly run outside Python.
-    with imported_meanwhile("trajeval.report"):
+    with imported_meanwhile("trajeval.evaluation"):
         with clock.timed("prompts"):
             texts = embed_prompts(sets, model, cache, args.verbose)
         with clock.timed("videos"):
@@ -104,28 +101,24 @@ def embed_prompts(sets: list[Inputs], model, cache: Cache, verbose: bool) -> lis
 
 def embed_videos(
     sets: list[Inputs], model, cache: Cache, args, clock: Clock | None = None
-) -> list[list]:
+) -> "list[Answers]":
     """For each set what `Embeddings.videos` has, but only of the videos in --shard. clock: None
     for --shard, which writes nothing but the cache."""
+    from trajeval.answers import Answers
     from trajeval.embedding import embed_trajectories
 
-    real_path = real_paths()
-    parts = [
-        [(real_path(one.path), one.start, one.end) for one in inputs.trajectories]
-        for inputs in sets
-    ]
-    videos = {
-        part: one for inputs, own in zip(sets, parts) for part, one in zip(own, inputs.trajectories)
-    }
+    videos, numbers = different_videos(sets)
+    prompts = prompts_of_videos(model, sets, numbers)
     own, of_all = args.shard or (1, 1)
-    videos = dict(list(videos.items())[own - 1 :: of_all])
-    sources = [one.source._replace(fps=args.fps) for one in videos.values()]
-    views, prompts = views_for(model, args), prompts_of_parts(model, sets, parts)
-    start, answers = time.monotonic(), {}
+    chosen = range(own - 1, len(videos), of_all)
+    videos = [videos[number] for number in chosen]
+    sources = [one.source._replace(fps=args.fps) for one in videos]
+    views = views_for(model, args)
+    start, answers = time.monotonic(), Answers()
     going = Going("embedding" if prompts is None else "scoring", len(videos))
     embedded = embed_trajectories(
         *(model, sources, args.batch_size, cache, views),
-        prompts=None if prompts is None else [prompts[part] for part in videos],
+        prompts=None if prompts is None else [prompts[number] for number in chosen],
         compute=compute_for(args, going),
     )
     with (
@@ -135,8 +128,8 @@ def embed_videos(
         telling_few("errors", args.verbose) as tell_error,
         telling_few("warnings about videos", args.verbose) as tell_warning,
     ):
-        for (part, trajectory), found in zip(videos.items(), embedded):
-            answers[part] = found
+        for trajectory, found in zip(videos, embedded):
+            answers.add(found)
             going.add(trajectory.name, found)
             if isinstance(found, Exception):
                 tell_error(printable(f"error: {found}", 1000))
@@ -145,8 +138,26 @@ def embed_videos(
             if args.verbose and not isinstance(found, Exception):
                 tell(messages.of_video(trajectory.name, found))
     shard = f"shard {own} of {of_all}: " if args.shard else ""
-    tell(shard + messages.of_videos(list(answers.values()), views, time.monotonic() - start))
-    return [[answers[part] for part in own if part in answers] for own in parts]
+    tell(shard + messages.of_videos(answers, views, time.monotonic() - start))
+    return [
+        answers.of(array("q", (chosen.index(number) for number in of_set if number in chosen)))
+        for of_set in numbers
+    ]
+
+
+def different_videos(sets: list[Inputs]) -> tuple[list[Trajectory], list[array]]:
+    """The different parts of files in all sets, and for the trajectories of each set their numbers
+    among those."""
+    found, videos, numbers = {}, [], []
+    for inputs in sets:
+        own = array("q")
+        for one in inputs.trajectories:
+            number = found.setdefault(one.part, len(found))
+            own.append(number)
+            if number == len(videos):
+                videos.append(one)
+        numbers.append(own)
+    return videos, numbers
 
 
 def compute_for(args, going: Going):
@@ -156,7 +167,7 @@ def compute_for(args, going: Going):
     def compute(model, missing, batch_size):
         from trajeval.embedding import compute_here
 
-        going.due = len(missing)
+        going.due = (going.due or 0) + len(missing)
         if args.ray is None and not are_several(args.device):
             return compute_here(model, missing, batch_size)
         from trajeval.cluster import compute_on_ray  # which the cache may spare us
@@ -175,68 +186,23 @@ def views_for(model, args) -> list:
     return views_of(args.curves, args.curve_points, args.window, args.controls, most)
 
 
-def prompts_of_parts(model, sets: list[Inputs], parts: list[list]) -> dict[tuple, list[str]] | None:
-    """For a Judge the prompts that each video is scored with, in any set; else None."""
+def prompts_of_videos(model, sets: list[Inputs], numbers: list[array]) -> list | None:
+    """For a Judge the prompts that each of different_videos is scored with, in any set; else
+    None."""
     from trajeval.scoring import is_judge
 
     if not is_judge(model):
         return None
-    wanted: dict[tuple, dict[str, None]] = {}
-    for inputs, own in zip(sets, parts):
-        texts = dict.fromkeys(one.text for one in inputs.prompts if one.group != BASELINE)
-        for part in own:
-            wanted.setdefault(part, {}).update(texts)
-    return {part: list(texts) for part, texts in wanted.items()}
-
-
-def evaluate(inputs: Inputs, model, embedded: Embeddings, clock: Clock) -> tuple["Table", "Report"]:
-    """The similarities of a set, and everything that is to be written of them. Raises UserError,
-    with status 1, if none of its videos could be used."""
-    from trajeval.page import page_of
-    from trajeval.page_data import Run, baseline_of
-    from trajeval.record import record_of
-    from trajeval.report import report
-    from trajeval.results import as_json, as_npz
-    from trajeval.tables import compare
-
-    args = inputs.args
-    if all(isinstance(found, Exception) for found in embedded.videos):
-        raise UserError("none of the videos could be used", status=1)
-    with clock.timed("report"):
-        videos, table, curves, controls = compare(inputs, model, embedded)
-        title = messages.title(args.experiment_id, model, table.label)
-        made = report(
-            *(table, title, model.short_name),
-            curves=curves,
-            controls=controls,
-            embeddings=videos,
-            cache=model.cache,
-            success_above=args.success_above,
-            max_false_positives=args.max_false_positives,
-            vmin=args.vmin,
-            vmax=args.vmax,
-        )
-    if args.plots:
-        from trajeval.plots import draw_plots  # seaborn takes a second to import
-
-        pairs = zip(inputs.trajectories, embedded.videos)
-        sources = [one.source for one, found in pairs if not isinstance(found, Exception)]
-        with clock.timed("plots"):
-            made.files.update(draw_plots(table, made.verdict, curves, sources, args))
-    record = record_of(inputs, model, embedded, table, made.verdict, clock)
-    names, words = [row.name for row in table.rows], [prompt.text for prompt in inputs.prompts]
-    made.files["run.json"] = as_json(record)
-    if videos is not None:
-        made.files["embeddings.npz"] = as_npz(
-            trajectories=names, videos=videos, prompts=words, texts=embedded.texts
-        )
-    groups = [prompt.group for prompt in inputs.prompts]
-    baseline = baseline_of(table.label, groups, videos, embedded.texts)
-    with clock.timed("page"):
-        run = Run(record, table, made.verdict, curves, baseline)
-        folder = Path(args.output_dir, args.experiment_id)
-        made.files["report.html"] = page_of(run, folder, model.cache)
-    return table, made
+    wanted: dict[int, tuple[str, ...]] = {}
+    for inputs, own in zip(sets, numbers):
+        texts = [one.text for one in inputs.prompts if one.group != BASELINE]
+        joined: dict[tuple, tuple] = {}  # the few different ones, each once
+        for number in own:
+            before = wanted.get(number, ())
+            if before not in joined:
+                joined[before] = tuple(dict.fromkeys((*before, *texts)))
+            wanted[number] = joined[before]
+    return [wanted[number] for number in range(len(wanted))]
 
 
 @contextmanager

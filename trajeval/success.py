@@ -12,7 +12,8 @@ import math
 
 import numpy as np
 
-from trajeval.behaviours import behaviour_aucs
+from trajeval.areas import areas_of
+from trajeval.behaviours import limits_of
 from trajeval.intervals import as_interval, share_limits
 from trajeval.ratings import WIDTH, Rated, between
 from trajeval.terminal import first_few, plural, printable
@@ -56,14 +57,14 @@ def detection(scores: np.ndarray, is_success: np.ndarray, limit: float) -> dict:
     }
     if not len(right) or not len(wrong):
         return block | {"why": "no failures" if len(right) else "no successes"}
-    rank, area = rank_of(len(wrong), limit), behaviour_aucs(scores[:, None], is_success[:, None])[0]
+    rank, areas = rank_of(len(wrong), limit), areas_of(scores[:, None], is_success[:, None])
     threshold = wrong[rank - 1]
     n_found = int((right > threshold).sum())
     block |= {
         # As many independent trials as there are pairs without a trajectory in common.
         "auprc": of_trials(average_precision(scores, is_success), min(len(right), len(wrong))),
         "chance": len(right) / len(scores),
-        "auc": as_interval(area.value, area.limits()),
+        "auc": as_interval(areas.values[0], [limit[0] for limit in limits_of(areas)]),
         "threshold": float(threshold),
         "found": [n_found, len(right)],
         "found_rate": of_trials(n_found / len(right), len(right)),

@@ -15,7 +15,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -28,6 +28,7 @@ FILES = (  # in the folder of an experiment; files of other names are the user's
     *("similarities.csv", "similarities.npy", "embeddings.npz", "run.json"),
     "running.json",  # of a run that was killed: see running.py
     *("groups.csv", "scores.csv"),  # with groups
+    *("similarities.parquet", "scores.parquet", "trajectories.parquet"),  # of a large table
     "metrics.json",  # with labels
     *("curves.csv", "curves.npz", "controls.npz"),  # with --curves, --controls
     "report.html",
@@ -39,10 +40,10 @@ PATIENCE = 10  # seconds to wait for another process; none takes that long
 ABANDONED = 3600  # seconds after which a hidden folder is in nobody's use, without locks
 
 
-def swap_in(parent: Path, name: str, picture: bytes, files: dict[str, bytes]) -> None:
-    """Makes the folder `name` in `parent` hold `files`, by their names in FILES, and puts the
-    picture beside it. Files of other names in the old folder stay. Raises UserError, with status 1,
-    and then nothing has changed."""
+def swap_in(parent: Path, name: str, write: Callable[[Path, Path], None]) -> None:
+    """Makes the folder `name` in `parent` hold what `write` writes, given an empty folder, and the
+    path of the picture to put beside it. Files of other names than FILES in the old folder stay.
+    Raises UserError, with status 1, for an OSError, and then nothing has changed."""
     try:
         parent.mkdir(parents=True, exist_ok=True)
         with undisturbed(parent):
@@ -51,10 +52,7 @@ def swap_in(parent: Path, name: str, picture: bytes, files: dict[str, bytes]) ->
                 new = staging / "new" / name
                 new.mkdir(parents=True)
                 (staging / "old").mkdir()
-                for file, content in files.items():
-                    (new / file).parent.mkdir(exist_ok=True)
-                    (new / file).write_bytes(content)
-                (staging / "new" / f"{name}.png").write_bytes(picture)
+                write(new, staging / "new" / f"{name}.png")
                 exchange(parent, name, staging)
             finally:
                 settle(parent, staging)

@@ -1,12 +1,18 @@
 """The table of similarities, and what becomes of it when its rows and columns have groups."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from functools import wraps
+from math import isqrt
 from typing import NamedTuple
 
 import numpy as np
 
+from trajeval.inputs import is_large
+
 STANDARDIZED, VISTA = "standardised for each prompt", "rescaled as in ViSTa"
 SOFTMAX = "softmax at temperature"
+LOWEST = 1000  # rows that metrics.json lists of a large table: those with the lowest values
+BLOCK = 1 << 22  # values that are in memory as float64 at a time
 
 
 class Entry(NamedTuple):
@@ -44,6 +50,12 @@ class Table(NamedTuple):
     warnings: tuple[str, ...] = ()
 
     @property
+    def is_large(self) -> bool:
+        """Whether it has too many rows for text: tables are written as Parquet, not CSV, and
+        metrics.json lists only the lowest margins."""
+        return is_large(self.rows)
+
+    @property
     def is_softmax(self) -> bool:
         """Whether the values of a row are probabilities, which add up to 1."""
         return SOFTMAX in self.label
@@ -79,17 +91,35 @@ def has_groups(entries: list[Entry]) -> bool:
     return bool(entries[0].groups)
 
 
+def row_blocks(n_rows: int, n_columns: int) -> Iterator[slice]:
+    """The rows of a table in blocks of at most BLOCK values; one empty block of no rows."""
+    step = max(BLOCK // max(n_columns, 1), 1)
+    for start in range(0, max(n_rows, 1), step):
+        yield slice(start, min(start + step, n_rows))
+
+
+def by_rows(function: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
+    """Lets a function of arrays [N, G] that treats each row by itself work in blocks of rows."""
+
+    @wraps(function)
+    def in_blocks(*arrays: np.ndarray) -> np.ndarray:
+        blocks = row_blocks(*arrays[0].shape)
+        return np.concatenate([function(*(array[rows] for array in arrays)) for rows in blocks])
+
+    return in_blocks
+
+
 def grouped(table: Table) -> Grouped:
     """A table by its groups; where a list has none, each of its entries stays on its own. A row of
     several groups counts in each."""
     rows, members, row_groups = memberships(table.rows)
     columns, column_groups = groups_of(table.columns)
-    values, label = table.values[members], table.label
+    values, label = table.values, table.label
     if table.is_softmax and has_groups(table.columns):
-        values = np.asarray(values, np.float64) @ membership(column_groups)
+        values = sums_of_columns(values, membership(column_groups))
         column_groups = np.arange(len(columns))
         label += ", summed over the prompts of a group"
-    means, deviations, counts = group_statistics(values, row_groups, column_groups)
+    means, deviations, counts = group_statistics(values, row_groups, column_groups, members)
     return Grouped(Table(means, rows, columns, label), deviations, counts)
 
 
@@ -122,13 +152,12 @@ def is_right(rows: list[Entry], columns: list[Entry]) -> np.ndarray:
     """Which rows have the group of which columns. bool [N, P]"""
     names = dict.fromkeys(column.group for column in columns if column.groups)
     numbers = {name: i for i, name in enumerate(names)}
-    of_columns = np.array([numbers.get(column.group, -1) for column in columns])
-    right = np.zeros((len(rows), len(columns)), bool)
+    has_group = np.zeros((len(rows), len(names) + 1), bool)  # the last one is that of no column
     for i, row in enumerate(rows):
         for name in row.groups:
             if name in numbers:
-                right[i] |= of_columns == numbers[name]
-    return right
+                has_group[i, numbers[name]] = True
+    return has_group[:, [numbers.get(column.group, -1) for column in columns]]
 
 
 def group_scores(table: Table) -> np.ndarray:
@@ -140,7 +169,17 @@ def group_scores(table: Table) -> np.ndarray:
     weights = membership(groups_of(table.columns)[1])  # [P, G]
     if not table.is_softmax:
         weights /= weights.sum(0)
-    return np.round(np.asarray(table.values, np.float64) @ weights, 12)
+    return sums_of_columns(table.values, weights, decimals=12)
+
+
+def sums_of_columns(values: np.ndarray, weights: np.ndarray, decimals: int | None = None):
+    """values [N, P] @ weights [P, G], rounded if asked. float64 [N, G]"""
+    sums = np.empty((len(values), weights.shape[1]))
+    for rows in row_blocks(*values.shape):
+        np.matmul(np.asarray(values[rows], np.float64), weights, out=sums[rows])
+        if decimals is not None:
+            np.round(sums[rows], decimals, out=sums[rows])
+    return sums
 
 
 def column_order(table: Table) -> np.ndarray:
@@ -156,19 +195,40 @@ def column_order(table: Table) -> np.ndarray:
 
 
 def group_statistics(
-    values: np.ndarray, row_groups: np.ndarray, column_groups: np.ndarray
+    values: np.ndarray,
+    row_groups: np.ndarray,
+    column_groups: np.ndarray,
+    members: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Mean, standard deviation and count over the pairs of each row group with each column group.
 
-    values: [N, P]; row_groups: int [N] and column_groups: int [P], the group of each, from 0 up.
+    values: [N, P]; row_groups: int [M] and column_groups: int [P], the group of each, from 0 up.
+    members: int [M], the row that each of row_groups is for, by default each row once.
     Returns three arrays [R, C]: float64, float64, int64.
     """
-    rows, columns = membership(row_groups), membership(column_groups)  # [N, R], [P, C]
-    values = np.asarray(values, np.float64)
-    counts = np.outer(rows.sum(0), columns.sum(0))
-    means = rows.T @ values @ columns / counts
-    apart = values - means[row_groups][:, column_groups]
-    return means, np.sqrt(rows.T @ apart**2 @ columns / counts), counts.astype(np.int64)
+    columns, n_rows = membership(column_groups), np.bincount(row_groups)  # [P, C], [R]
+    members = np.arange(len(values)) if members is None else members
+    counts = np.outer(n_rows, columns.sum(0))
+    sums, squares = np.zeros((2, *counts.shape))
+    # A block's own groups are at most as many as its rows.
+    blocks = list(row_blocks(len(members), max(values.shape[1], min(len(n_rows), isqrt(BLOCK)))))
+    for rows in blocks:
+        add_to(sums, row_groups[rows], np.asarray(values[members[rows]], np.float64), columns)
+    means = sums / counts
+    for rows in blocks:
+        apart = values[members[rows]] - means[row_groups[rows]][:, column_groups]
+        add_to(squares, row_groups[rows], apart**2, columns)
+    return means, np.sqrt(squares / counts), counts.astype(np.int64)
+
+
+def add_to(sums: np.ndarray, groups: np.ndarray, values: np.ndarray, columns: np.ndarray) -> None:
+    """Adds the values [B, P] of rows of these groups, int [B], over the columns' groups [P, C], to
+    the sums [R, C]."""
+    present, places = np.unique(groups, return_inverse=True)
+    if len(present) < len(groups):
+        sums[present] += membership(places).T @ values @ columns
+    else:  # each row has its own group
+        sums[groups] += values @ columns
 
 
 def number_groups(groups: Sequence[Hashable]) -> tuple[list, np.ndarray]:

@@ -2,11 +2,10 @@
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-
 from trajeval.curves import Control, Curves
 from trajeval.inputs import BASELINE
 from trajeval.similarity import rescaled, similarity_table
+from trajeval.spool import Rows
 from trajeval.table import Entry, Table, entry_of
 from trajeval.views import ORDERS, WHOLE, View
 
@@ -16,11 +15,11 @@ if TYPE_CHECKING:
 
 
 class Compared(NamedTuple):
-    """Of the trajectories that could be used. videos: their embeddings, float32 [N, D], None of a
+    """Of the N trajectories that could be used. videos: their embeddings, [D] each, None of a
     Judge. table: the similarities with the prompts, as the arguments ask for them. curves, controls
     (by name): None without."""
 
-    videos: np.ndarray | None
+    videos: Rows | None
     table: Table
     curves: Curves | None
     controls: dict[str, Control] | None
@@ -28,54 +27,42 @@ class Compared(NamedTuple):
 
 def compare(inputs: "Inputs", model, embedded: "Embeddings") -> Compared:
     """What a run reports of a problem set, of which a trajectory at least could be used."""
-    args = inputs.args
-    pairs = zip(inputs.trajectories, embedded.videos)
-    usable = [(one, found) for one, found in pairs if not isinstance(found, Exception)]
-    found = [answer for _, answer in usable]
-    rows = [Entry(one.name, one.groups, one.rating) for one, _ in usable]
+    args, found = inputs.args, embedded.videos
+    usable = [inputs.trajectories[i] for i in found.usable]
+    rows = [Entry(one.name, one.groups, one.rating) for one in usable]
+    columns = [entry_of(prompt.text, prompt.group) for prompt in inputs.prompts]
 
     def similarities(view: View) -> Table:
         """Of the R clips of a view, before any rescaling: values float32 [N * R, P]."""
-        n_clips = len(found[0].views[view])
-        repeated = [row for row in rows for _ in range(n_clips)]
+        repeated = [row for row in rows for _ in range(view.points)] if view.points > 1 else rows
         if embedded.texts is None:
             return of_scores(inputs, found, view, repeated, model.score_label)
-        values = np.concatenate([answer.views[view] for answer in found])
-        columns = [entry_of(prompt.text, prompt.group) for prompt in inputs.prompts]
         how: dict[str, Any] = {
             "similarity": args.similarity,
             "alpha": args.alpha,
             "ensemble": args.ensemble,
         }
-        return similarity_table(values, embedded.texts, repeated, columns, **how)
+        return similarity_table(found.values(view), embedded.texts, repeated, columns, **how)
 
     def table_of(view: View) -> Table:
         return rescaled(similarities(view), normalize=args.normalize, softmax=args.softmax)
 
     def curves_of(order: str | None) -> Curves | None:
-        for view in found[0].views:
+        for view in found.views:
             if view.how is not None and view.order == order:
                 values = similarities(view).values.reshape(len(rows), view.points, -1)
-                return Curves(
-                    view.how,
-                    np.array([answer.ends for answer in found]),
-                    np.array([answer.end_times for answer in found]),
-                    values,
-                )
+                return Curves(view.how, *found.points(), values)
         return None
 
     names = ORDERS if args.controls else ()
     controls = {name: Control(table_of(View(name)), curves_of(name)) for name in names}
-    videos = None if embedded.texts is None else np.stack([answer.embedding for answer in found])
+    videos = None if embedded.texts is None else found.values(WHOLE)
     return Compared(videos, table_of(WHOLE), curves_of(None), controls or None)
 
 
-def of_scores(inputs: "Inputs", found: list, view: View, rows: list[Entry], label: str) -> Table:
+def of_scores(inputs: "Inputs", found, view: View, rows: list[Entry], label: str) -> Table:
     """A Judge's scores as a table. Prompts of the group BASELINE become no column."""
     prompts = [prompt for prompt in inputs.prompts if prompt.group != BASELINE]
-    values = [
-        answer.views[view][:, [answer.prompts.index(prompt.text) for prompt in prompts]]
-        for answer in found
-    ]
+    values = found.values(view, [prompt.text for prompt in prompts])
     columns = [entry_of(prompt.text, prompt.group) for prompt in prompts]
-    return Table(np.concatenate(values), rows, columns, label)
+    return Table(values.take(0, len(values)).reshape(len(rows), -1), rows, columns, label)

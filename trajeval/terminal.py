@@ -6,8 +6,9 @@ import signal
 import sys
 import time
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import islice
 
 # Seconds between lines of progress where standard error is not a terminal: at first, at most.
 PROGRESS_EVERY, PROGRESS_AT_MOST = 10, 600
@@ -23,8 +24,11 @@ class UserError(Exception):
     """
 
     def __init__(self, *problems: str, status: int = 2):
-        super().__init__("\n".join(problems))
+        super().__init__(*problems)
         self.problems, self.status = list(problems), status
+
+    def __str__(self) -> str:
+        return "\n".join(self.problems)
 
 
 def run_script(main: Callable[[], int]) -> None:
@@ -105,16 +109,18 @@ def tell(message) -> None:
             print(f"{text}\n", end="", file=sys.stderr, flush=True)  # whole, beside other threads'
 
 
-def first_few(messages: list[str], kind: str, verbose: bool | None = None) -> list[str]:
+def first_few(messages: Iterable[str], kind: str, verbose: bool | None = None) -> list[str]:
     """The first ten of some messages of one kind ("warnings"), and one that counts the rest; all
     with -v. verbose: whether that was given, None for a command that does not have it."""
-    if verbose or len(messages) <= SHOWN:
-        return messages
+    messages = iter(messages)
+    shown = list(messages if verbose else islice(messages, SHOWN))
+    if not (n := sum(1 for _ in messages)):
+        return shown
     hint = "" if verbose is None else "; -v shows all"
-    return [*messages[:SHOWN], f"... and {len(messages) - SHOWN} more {kind}{hint}"]
+    return [*shown, f"... and {n} more {kind}{hint}"]
 
 
-def tell_all(messages: list[str], kind: str, verbose: bool | None = None) -> None:
+def tell_all(messages: Iterable[str], kind: str, verbose: bool | None = None) -> None:
     """Shows the first ten of some messages of one kind, and says how many more there are."""
     for message in first_few(messages, kind, verbose):
         tell(message)
@@ -156,7 +162,8 @@ def answer(text) -> None:
 def printable(text: str, width: int = 200) -> str:
     """Text from a file, a name or a server, safe to show: on one line, without control characters
     (a terminal would obey them), cut in the middle to `width` characters."""
-    text = "".join(map(_harmless, text))
+    if not text.isprintable():
+        text = "".join(map(_harmless, text))
     if len(text) <= width:
         return text
     head = width // 3

@@ -5,11 +5,19 @@ from difflib import get_close_matches
 
 import numpy as np
 
-from trajeval.areas import auc
+from trajeval.areas import areas_of, auc
 from trajeval.behaviours import APART, behaviours, sensitivity
 from trajeval.intervals import MOST_TAKES
-from trajeval.metrics import confusion, has_one, margins, measure, only
-from trajeval.table import Entry, Table, group_scores, groups_of, has_groups, is_right
+from trajeval.metrics import best_wrong, confusion, has_one, margins, measure
+from trajeval.table import (
+    LOWEST,
+    Entry,
+    Table,
+    group_scores,
+    groups_of,
+    has_groups,
+    is_right,
+)
 from trajeval.terminal import SHOWN, first_few, plural, printable
 
 SEED = 0  # of the random scores that chance is measured with
@@ -31,7 +39,8 @@ def judge(table: Table, model_name: str) -> dict | None:
 
     A trajectory's score for a prompt group is that of `table.group_scores`; its labels are the
     prompt groups with the names of its own groups. `not_judged` has the groups of trajectories
-    without one; `n_several_labels`, if any has, is the count of those with several.
+    without one; `n_several_labels`, if any has, is the count of those with several; `n_margins`, if
+    only the lowest margins are listed, of those that there are.
     """
     if not (has_groups(table.rows) and has_groups(table.columns)):
         return None
@@ -40,9 +49,10 @@ def judge(table: Table, model_name: str) -> dict | None:
     rows, right = labelled_rows(table, names)
     if len(names) < 2 or not len(rows):
         return None
-    labelled = table.take(rows)
+    labelled = table.take(rows) if len(rows) < len(table.rows) else table
+    prompts = auc(labelled.values, columns, right)  # [P]
     scores = group_scores(labelled)  # [n, G]
-    areas = auc(np.asarray(labelled.values, np.float64), columns, right)  # [P]
+    areas = areas_of(scores, right)
     n_several = int((~has_one(right)).sum())
     found = {
         "n_trajectories": len(rows),
@@ -50,14 +60,14 @@ def judge(table: Table, model_name: str) -> dict | None:
         **({"n_several_labels": n_several} if n_several else {}),
         "not_judged": not_judged(table),
         "prompt_groups": names,
-        "metrics": measure(scores, right, SEED),
-        "behaviours": behaviours(scores, right, names),
-        "margins": smallest_margins(labelled, scores, right, names),
+        "metrics": measure(scores, right, SEED, areas),
+        "behaviours": behaviours(scores, right, names, areas),
+        **lowest_margins(labelled, scores, right, names),
         "prompts": [
             {"prompt": c.name, "group": c.group, "auc": None if np.isnan(area) else float(area)}
-            for c, area in zip(table.columns, areas)
+            for c, area in zip(table.columns, prompts)
         ],
-        "sensitivity": sensitivity(areas, columns, [c.name for c in table.columns], names),
+        "sensitivity": sensitivity(prompts, columns, [c.name for c in table.columns], names),
         "confusion": confusion(scores, right).tolist(),
     }
     return found | {"sentence": sentence(found["behaviours"], model_name)}
@@ -71,20 +81,22 @@ def labelled_rows(table: Table, names: list[str]) -> tuple[np.ndarray, np.ndarra
     return rows, right[rows]
 
 
-def smallest_margins(labelled, scores, right, names) -> list[dict]:
-    """By how much the right group of each trajectory with one label scores above the best wrong
-    one, lowest first."""
-    best_wrong, apart = only(~right, scores).argmax(1), margins(scores, right)
-    return [
+def lowest_margins(labelled: Table, scores, right, names) -> dict:
+    """`margins`: by how much the right group of each trajectory with one label scores above the
+    best wrong one, lowest first; of many trajectories the LOWEST, and `n_margins` of all."""
+    others, apart = best_wrong(scores, right), margins(scores, right)
+    order = np.argsort(apart, kind="stable")[: np.count_nonzero(~np.isnan(apart))]  # NaN is last
+    kept = order[:LOWEST] if labelled.is_large else order
+    found = [
         {
             "trajectory": labelled.rows[i].name,
             "behaviour": names[right[i].argmax()],
             "margin": float(apart[i]),
-            "best_wrong": names[best_wrong[i]],
+            "best_wrong": names[others[i]],
         }
-        for i in np.argsort(apart, kind="stable")
-        if not np.isnan(apart[i])
+        for i in kept
     ]
+    return {"margins": found} | ({"n_margins": len(order)} if len(kept) < len(order) else {})
 
 
 def not_judged(table: Table) -> list[dict]:

@@ -87,7 +87,7 @@ export function showPairs(section, run, onPick) {
     players.push(player);
     const link = make("button", { type: "button", className: "link name" }, data.rows[row].short);
     link.addEventListener("click", () => onPick(row, bestOfGroup(run, row, run.groups[other])));
-    const total = data.rows.filter((one) => one.groups.length === 1 && one.groups[0] === run.groups[own]).length;
+    const total = run.confusion[own].reduce((sum, n) => sum + n, 0);
     const table = make("table", {}, make("tbody", {}, ...[own, other].map((g) => make(
       "tr",
       { className: g === own ? "right" : "" },
@@ -99,7 +99,8 @@ export function showPairs(section, run, onPick) {
     return make("div", { className: "card" }, make("h3", {}, link), player.element, table, taken);
   }
 
-  list.replaceChildren(...buttons);
+  const more = run.more_pairs ? [make("p", { className: "muted" }, `and ${run.more_pairs} more pairs: see confusion above`)] : [];
+  list.replaceChildren(...buttons, ...more);
   clips.replaceChildren();
   // The clips are loaded once somebody comes near them.
   const watcher = new IntersectionObserver((entries) => {

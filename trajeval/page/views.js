@@ -148,7 +148,7 @@ function groupMeans(run, state) {
     isRight: (r, c) => same(rows[r], columns[c]),
     isBest: (r, c) => best(rows[r]) === columns[c],
     scale: run.centred ? centred(low, high) : { kind: "sequential", low, high },
-    caption: `${run.label}, mean over groups`,
+    caption: `${run.label}, mean over groups${means.part ? `: ${means.part}` : ""}`,
     found: true,
     pick: (r, c) => extremeOf(run, means.rows[rows[r]], means.columns[columns[c]]),
     describe: (r, c) => [
@@ -183,11 +183,10 @@ function confusion(run, state) {
   const counts = run.confusion;
   const totals = counts.map((row) => row.reduce((sum, count) => sum + count, 0));
   // In the order of the clips' groups, then the other prompt groups.
-  const names = new Set(data.rows.flatMap((row) => row.groups));
-  const order = [...names].filter((name) => run.groupNumbers.has(name)).map((name) => run.groupNumbers.get(name));
+  const order = run.means.rows.filter((name) => run.groupNumbers.has(name)).map((name) => run.groupNumbers.get(name));
   const all = [...order, ...run.groups.map((_, g) => g).filter((g) => !order.includes(g))];
   const query = folded(state.query.trim());
-  const present = order.filter((g) => totals[g]);
+  const present = all.filter((g) => totals[g]);
   const rows = found(present, (g) => [run.groups[g]], query);
   const columns = found(all, (g) => [run.groups[g]], query);
   const entry = (g) => ({ label: run.groups[g], group: "", index: g });
@@ -213,11 +212,13 @@ function confusion(run, state) {
   };
 }
 
-// Of a behaviour's clips the one whose score for another is the highest against its own.
+// Of a behaviour's clips the one whose score for another is the highest against its own; null if
+// none is among those shown.
 function answeredAs(run, label, answer) {
   const name = run.groups[label];
   const towards = (i) => score(run, i, answer) - score(run, i, label);
   const members = data.rows.flatMap((row, i) => (row.groups.includes(name) ? [i] : []));
+  if (!members.length) return null;
   const row = members.reduce((most, i) => {
     if (label === answer) return run.margins[i] < run.margins[most] ? i : most;
     return towards(i) > towards(most) ? i : most;
