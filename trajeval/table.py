@@ -109,6 +109,11 @@ def by_rows(function: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
     return in_blocks
 
 
+def has_means(table: Table) -> bool:
+    """Whether means over groups say something, and are not as many as a large table has rows."""
+    return has_groups(table.rows) or (has_groups(table.columns) and not table.is_large)
+
+
 def grouped(table: Table) -> Grouped:
     """A table by its groups; where a list has none, each of its entries stays on its own. A row of
     several groups counts in each."""
