@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from standin import Standin
-from test_cluster import N, assert_equal, busy, go_once, lists, run
+from test_cluster import N, assert_equal, busy, go_once, is_alive, lists, run, wait_for
 
 from trajeval import cluster
 
@@ -33,6 +33,7 @@ def test_a_node_is_lost(run, nodes):
 
     def lose():
         made.remove_node(lost, allow_graceful=False)
+        wait_for(lambda: not all(map(is_alive, busy())))  # its worker follows
 
     with go_once(lambda: len(busy()) == 2, lose):
         status, err = run("ray", "--ray", made.address, "--pids", "pids", "--until", "go")
