@@ -169,10 +169,10 @@ def make_lists(args) -> tuple[list[bytes], str]:
     ]
     if not problems:  # else they are downloaded in vain
         fetch(args.dataset, [escape(video) for video in videos], data.root.name)
-    entries = {}
+    entries, folder = {}, os.path.realpath(args.output_dir or "")
     for video, indices in videos.items():
         try:
-            entries[video] = entry_of(data.root / video, args.output_dir or "")
+            entries[video] = entry_of(os.path.join(data.root, video), folder)
         except ValueError as error:
             path_shown = printable(str(data.root / video))
             problems.append(f"{path_shown}: {error} ({numbered(indices)})")
@@ -218,8 +218,8 @@ def group_by_task(episodes: list[Episode], max_per_task: int | None) -> dict[str
     return groups
 
 
-def entry_of(video: Path, folder: str) -> str:
-    """The line that means a video. Raises ValueError."""
+def entry_of(video: str, folder: str) -> str:
+    """The line that means a video, in a list in a folder. Raises ValueError."""
     if not os.path.isfile(video):
         raise ValueError("a folder, not a video" if os.path.isdir(video) else "no such file")
     if not os.access(video, os.R_OK):

@@ -162,10 +162,10 @@ def prompt_lines(found: ProblemSet) -> list[str]:
 def trajectory_lines(found: ProblemSet, task: Path, folder: Path, notes: list[str]) -> list[str]:
     """The lines of the trajectory list in a folder. Raises UserError."""
     groups: dict[str, list[str]] = {label: [] for label in found.prompts}
-    problems = []
+    problems, real_folder = [], os.path.realpath(folder)
     for number, (video, labels) in enumerate(found.videos, 1):
         try:
-            entry = list_entry(video, folder)
+            entry = list_entry(video, real_folder)
         except ValueError as error:
             problems.append(f"{data_of(task)}: entry {number}: {error}")
             continue

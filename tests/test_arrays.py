@@ -1,6 +1,7 @@
 """Curves and controls, written and read back."""
 
 import hashlib
+import io
 import json
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from conftest import refused
 
 from trajeval.controls import controls_npz
 from trajeval.curves import Control, Curves
-from trajeval.results import as_json, as_npy, as_npz, read_results, write_results
+from trajeval.results import as_json, as_npy, read_results, write_results
 from trajeval.rising import curves_npz
 from trajeval.table import Entry, Table
 
@@ -34,6 +35,12 @@ CONTROLS = {
     "shuffled": Control(TABLE, CURVES._replace(values=CURVES.values + 1)),
     "reversed": Control(TABLE, CURVES._replace(values=CURVES.values + 2)),
 }
+
+
+def as_npz(**arrays):
+    file = io.BytesIO()
+    np.savez(file, **arrays)
+    return file.getvalue()
 
 
 def written(curves=CURVES, controls=CONTROLS, **files):

@@ -5,8 +5,9 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
@@ -91,6 +92,24 @@ def wait_for(condition):
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.05)
+
+
+@contextmanager
+def go_once(condition, *actions):
+    """Beside the block: once that is so, does something, and lets the clips of --until go."""
+
+    def work():
+        try:
+            wait_for(condition)
+            for act in actions:
+                act()
+        finally:
+            Path("go").touch()
+
+    with ThreadPoolExecutor() as executor:
+        future = executor.submit(work)
+        yield
+        future.result()
 
 
 # without Ray
@@ -197,20 +216,18 @@ def test_the_numbers_of_one_process(run, model, monkeypatch):
 @slow
 def test_workers_that_are_killed(run):
     """While they have videos: others do what they had not done."""
-    killed = []
+    killed, workers = [], split_cores(n_cores())[0]
 
     def kill():
-        workers = split_cores(n_cores())[0]
-        for count in (workers, workers + 1):  # the second one is in the place of the first
-            wait_for(lambda count=count: len(busy()) == count)
-            killed.append(busy()[-1])
-            os.kill(killed[-1], signal.SIGKILL)
-        Path("go").touch()
+        killed.append(busy()[-1])
+        os.kill(killed[-1], signal.SIGKILL)
 
-    thread = threading.Thread(target=kill)
-    thread.start()
-    status, err = run("ray", "--ray", "--pids", "pids", "--until", "go")
-    thread.join()
+    def kill_again():  # the one in the place of the first
+        wait_for(lambda: len(busy()) == workers + 1)
+        kill()
+
+    with go_once(lambda: len(busy()) == workers, kill, kill_again):
+        status, err = run("ray", "--ray", "--pids", "pids", "--until", "go")
     assert status == 0 and len(killed) == 2, err
     assert err.count("warning: a worker has ended; what it was doing is done again\n") == 2
     assert f"{N} videos: {N} computed" in err

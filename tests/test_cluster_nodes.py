@@ -2,12 +2,11 @@
 lacks."""
 
 import sys
-import threading
 from pathlib import Path
 
 import pytest
 from standin import Standin
-from test_cluster import N, assert_equal, busy, lists, run, wait_for
+from test_cluster import N, assert_equal, busy, go_once, is_alive, lists, run, wait_for
 
 from trajeval import cluster
 
@@ -33,15 +32,11 @@ def test_a_node_is_lost(run, nodes):
     made.wait_for_nodes()
 
     def lose():
-        wait_for(lambda: len(busy()) == 2)
         made.remove_node(lost, allow_graceful=False)
-        Path("go").touch()
+        wait_for(lambda: not all(map(is_alive, busy())))  # its worker follows
 
-    thread = threading.Thread(target=lose)
-    thread.start()
-    options = ["--pids", "pids", "--until", "go"]
-    status, err = run("ray", "--ray", made.address, *options)
-    thread.join()
+    with go_once(lambda: len(busy()) == 2, lose):
+        status, err = run("ray", "--ray", made.address, "--pids", "pids", "--until", "go")
     assert status == 0 and f"{N} videos: {N} computed" in err
     assert "warning: a worker on " in err
     assert run("one", "--no-cache")[0] == 0
@@ -54,17 +49,17 @@ def test_a_node_that_joins(run, nodes, monkeypatch):
     made.add_node(num_cpus=1, **settings)
     made.wait_for_nodes()
     monkeypatch.setattr(sys.modules[cluster.Crew.__module__], "LOOK_EVERY", 0.5)
+    places_of = cluster.places_of
 
-    def add():
-        wait_for(lambda: len(busy()) == 1)
-        made.add_node(num_cpus=1, **settings)
-        wait_for(lambda: len(busy()) == 2)
-        Path("go").touch()
+    def join_and_look(*arguments):
+        if busy() and len(made.worker_nodes) == 1:
+            made.add_node(num_cpus=1, **settings)
+            made.wait_for_nodes()
+        return places_of(*arguments)
 
-    thread = threading.Thread(target=add)
-    thread.start()
-    status, err = run("ray", "--ray", made.address, "--pids", "pids", "--until", "go")
-    thread.join()
+    monkeypatch.setattr(cluster, "places_of", join_and_look)
+    with go_once(lambda: len(busy()) == 2):
+        status, err = run("ray", "--ray", made.address, "--pids", "pids", "--until", "go")
     assert status == 0 and f"{N} videos: {N} computed" in err and len(busy()) == 2
 
 

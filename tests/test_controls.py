@@ -185,7 +185,9 @@ def test_what_cannot_be_judged_is_told_and_written(groups, names):
     assert judge(table, curves, controls) is None
     made_of = report(table, "title", "S3D", curves=curves, controls=controls)
     assert any(line.startswith("controls not judged") for line in made_of.lines)
-    kept = np.load(io.BytesIO(made_of.files["controls.npz"]))
+    file = io.BytesIO()
+    made_of.files["controls.npz"](file)
+    kept = np.load(io.BytesIO(file.getvalue()))
     assert set(kept) == {*controls, "shuffled_curves", "reversed_curves"}
 
 

@@ -417,7 +417,7 @@ def test_command_is_quoted(tmp_path):
 
 
 def test_progress_lines_when_piped(server, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(terminal, "PROGRESS_EVERY", 0)
+    monkeypatch.setattr(terminal, "pause_after", lambda seconds: 0)
     monkeypatch.setattr(download, "BLOCK", 100_000)
     download.fetch(tmp_path / "file.bin", f"{server}/good/file.bin", len(BODY))
     lines = capsys.readouterr().err.splitlines()

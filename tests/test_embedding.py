@@ -762,9 +762,9 @@ def test_folders_and_arrays_are_kept_by_their_content(long, store, monkeypatch, 
 def test_parts_of_a_file_are_hashed_once(long, store, monkeypatch):
     path, _ = long
     os.utime(path, (0, 0))
-    monkeypatch.setattr(contents, "SETTLED", -(10**18))  # its ctime is new
-    hashed, digest = [], Cache.digest
-    monkeypatch.setattr(Cache, "digest", lambda *a: hashed.append(a) or digest(*a))
+    monkeypatch.setattr("trajeval.cache.SETTLED", -(10**18))  # its ctime is new
+    hashed, digest = [], Cache.digest_and_stamp
+    monkeypatch.setattr(Cache, "digest_and_stamp", lambda *a: hashed.append(a) or digest(*a))
     parts = [f"{path}#t={i},{i + 1}" for i in range(6)]
     answers = embed(MeanColour(), parts)
     assert len(hashed) == 1 and len({answer.content for answer in answers}) == 1

@@ -77,7 +77,7 @@ def test_hashing_a_large_file_shows_its_progress(tmp_path, monkeypatch, capsys):
         digest = hash_file(file, "sha256")
     assert capsys.readouterr().err == ""  # quick
     monkeypatch.setattr(files, "PATIENCE", 0)
-    monkeypatch.setattr(terminal, "PROGRESS_EVERY", 0)
+    monkeypatch.setattr(terminal, "pause_after", lambda seconds: 0)
     with open(path, "rb") as file:
         assert hash_file(file, "sha256") == digest == hashlib.sha256(path.read_bytes()).hexdigest()
     first, *_, last = capsys.readouterr().err.splitlines()

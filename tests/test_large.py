@@ -151,6 +151,21 @@ def test_one_name_small_and_large_in_turn(lists, colour, many):
         assert tables == {f"similarities.{ending}", f"scores.{ending}"} | of_large
 
 
+def test_without_groups_of_trajectories(lists, colour, many):
+    Path("t.csv").write_text(
+        "path,start,end\n"
+        + "\n".join(f"{name}.mov,{start},{end}" for name in COLOURS for start, end in PARTS)
+    )
+    many(8, on_page=4)
+    assert run(colour, "mine") == 0
+    assert not Path("out/mine/groups.csv").exists()  # it would have a row for each trajectory
+    assert (
+        Path("out/mine.png").stat().st_size
+        and "9 trajectories" in Path("out/mine/report.html").read_text()
+    )
+    assert list(read_parquet("out/mine/scores.parquet"))[:3] == ["trajectory", "group", "score red"]
+
+
 def test_what_cannot_be_used(lists, colour, many, capsys):
     Path("bad.mov").write_bytes(b"no video")
     Path("t.csv").write_text(Path("t.csv").read_text() + "\nbad.mov,,,red,2")

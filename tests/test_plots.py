@@ -310,8 +310,13 @@ def test_of_very_many_groups_the_strongest_and_the_worst_are_drawn(monkeypatch):
     table = table_of(numbered(6), 2)
     table.values[[0, 1], 0] -= 3  # the first is worst
     figure = drawn(draw_groups, table)
-    assert "the 2 strongest and 2 worst of 6 groups" in figure.get_suptitle()
+    part = "the 2 strongest and 2 worst of 6 groups (by margin)"
+    assert figure.axes[0].get_ylabel() == part
     names = shown_names(figure.axes[0].yaxis)
+    verdict = judge(table, "S3D")
+    for other in (drawn(draw_distributions, table), drawn(lambda t: draw_areas(verdict, t), table)):
+        assert other.axes[-1].get_ylabel() == part
+        assert [name for name in shown_names(other.axes[-1].yaxis) if name != "mean"] == names
     assert len(names) == 4 and names[0] == "behaviour 0"
     values = table.values.astype(float)
     means = [values[2 * i : 2 * i + 2, i].mean() for i in (int(name[-1]) for name in names)]

@@ -68,11 +68,17 @@ def test_constant_curves_count_as_0_and_are_told():
     assert told.startswith("1 of 2 curves constant, or of one frame")
 
 
+def content(write):
+    file = io.BytesIO()
+    write(file)
+    return file.getvalue()
+
+
 def test_clips_of_one_frame():
     table, curves = made(["run"], ["run", "jump"], [[FLAT, FLAT]], frames=(0, 0, 0))
     [of] = judge(table, curves)["groups"]
     assert of["undefined"] == 1 and of["right"]["value"] == 0
-    assert len(curves_csv(table, curves).splitlines()) == 1 + 2  # the point once
+    assert len(content(curves_csv(table, curves)).splitlines()) == 1 + 2  # the point once
 
 
 def test_one_group_of_prompts_has_no_wrong_one():
@@ -121,7 +127,7 @@ def test_what_cannot_be_judged_is_told_and_written(groups, prompt_groups, why):
     assert judge(table, curves) is None
     made_of = report(table, "title", "S3D", curves=curves)
     assert any(line.startswith("curves not judged") and why in line for line in made_of.lines)
-    assert made_of.files["curves.csv"].count(b"\n") == 4
+    assert content(made_of.files["curves.csv"]).count(b"\n") == 4
     assert "curves.npz" in made_of.files and "metrics.json" not in made_of.files
 
 
@@ -150,7 +156,7 @@ def test_the_files():
         times=(0.5, np.nan, 1.5),
         frames=(4, 9, 9),
     )
-    header, *rows = csv.reader(io.StringIO(curves_csv(table, curves).decode()))
+    header, *rows = csv.reader(io.StringIO(content(curves_csv(table, curves)).decode()))
     assert header == [
         *("trajectory", "group", "time", "prompt", "prompt_group", "similarity", "normalised"),
     ]
@@ -161,7 +167,7 @@ def test_the_files():
 
     files = report(table, "title", "S3D", curves=curves).files
     assert json.loads(files["metrics.json"])["curves"]["groups"][0]["count"] == 2
-    kept = np.load(io.BytesIO(files["curves.npz"]))
+    kept = np.load(io.BytesIO(content(files["curves.npz"])))
     assert np.array_equal(kept["values"], curves.values) and kept["frames"].shape == (2, 3)
     scores = list(csv.DictReader(io.StringIO(files["scores.csv"].decode())))
     assert [row["best time"] for row in scores] == ["", "1.5"]

@@ -169,10 +169,8 @@ def test_a_run_can_be_looked_at(seen, capsys):
         assert found["pid"] == os.getpid()
         assert datetime.fromisoformat(found["progress"]["updated"]).tzinfo
         assert found["progress"]["of"] == N and found["progress"]["workers"] is None
-    counts = [found["progress"]["done"] for found in seen.seen]
-    assert counts == sorted(counts) and counts[-1] > 0
-    assert seen.seen[0]["errors"] == [] and seen.seen[0]["progress"]["last"] is None
-    last = seen.seen[-1]
+    last = max(seen.seen, key=lambda found: found["progress"]["done"])
+    assert datetime.fromisoformat(last["progress"]["last"]).tzinfo
     [error] = last["errors"]
     assert error["path"] == "0.mov" and error["error"].startswith("0.mov: ")
     assert last["progress"]["failed"] == 1 and last["further_errors"] == 0

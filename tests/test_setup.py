@@ -38,19 +38,28 @@ def test_every_module_is_installed():
     assert settings["packages"] == ["trajeval"]
 
 
-def test_ci_runs_the_readmes_test_command_and_the_slow_tests():
+RAY = (
+    'uv run --group cluster pytest -n 0 -m "slow or not slow" '
+    "tests/test_cluster.py tests/test_cluster_nodes.py"
+)
+
+
+def test_ci_runs_the_readmes_test_command_the_slow_tests_and_those_of_ray():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert "uv run pytest\n" in readme
-    *_, fast, slow = (ROOT / ".ci/run").read_text().splitlines()
-    assert (fast, slow) == ("uv run pytest", "uv run pytest -m slow")
+    *_, fast, slow, ray = (ROOT / ".ci/run").read_text().splitlines()
+    assert (fast, slow, ray) == ("uv run pytest", "uv run pytest -m slow", RAY)
+    assert sorted((ROOT / "tests").glob("test_cluster*.py")) == [
+        ROOT / one for one in RAY.split()[-2:]
+    ]
 
 
 def test_ci_checks_what_pre_commit_and_contributors_check():
     checks = ["uv run ruff check", "uv run ruff format --check", "uv run ty check"]
-    assert (ROOT / ".ci/run").read_text().splitlines()[-5:-2] == checks
+    assert (ROOT / ".ci/run").read_text().splitlines()[-6:-3] == checks
     contributing = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    for command in (*checks, "uv run pytest", "uv run pytest -m slow", ".ci/run"):
-        assert command in contributing, command
+    for command in (*checks, "uv run pytest", "uv run pytest -m slow", RAY, ".ci/run"):
+        assert command in " ".join(contributing.split()), command
     hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
     assert [hook["name"] for hook in hooks] == ["ruff check", "ruff format"]
     workflow = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())

@@ -30,6 +30,8 @@ from trajeval.progress import check_lists, check_option
 from trajeval.results import check_destination, wrong_folder
 from trajeval.terminal import UserError, first_few, plural, tell_all
 
+MOST_CURVES = 3e9  # bytes of memory for curves: with the rest of such a run it is some 4 GB
+
 
 class Inputs(NamedTuple):
     """A problem set: what is evaluated together. args: the options; they name the two lists and the
@@ -91,6 +93,7 @@ def read_inputs(
     if args.max_per_group:
         trajectories = first_of_groups(trajectories, args.max_per_group)
     wrong["problems"] += check_size(args, trajectories)
+    wrong["problems"] += check_memory(args, len(prompts), len(trajectories))
     wrong |= {
         "problems with --export-progress": check_lists(args, prompts, trajectories),
         "problems in the prompt list": wrong_prompts,
@@ -151,6 +154,23 @@ def check_views(args) -> list[str]:
     elif args.curves is None:
         problems.append("--curve-points: requires --curves")
     return problems
+
+
+def check_memory(args, n_prompts: int, n_trajectories: int) -> list[str]:
+    """Curves are in memory as a whole, those of two controls beside them: float32, and as much
+    again while they are written. A shard writes none."""
+    if args.curves is None or args.shard:
+        return []
+    n_values = n_trajectories * args.curve_points * n_prompts
+    size = 4 * n_values * (4 if args.controls else 2)
+    if size <= MOST_CURVES:
+        return []
+    times = f"{n_trajectories:,} trajectories x {args.curve_points} points x {n_prompts:,} prompts"
+    return [
+        f"--curves: {times} would take {size / 1e9:.1f} GB of memory, more than "
+        f"{MOST_CURVES / 1e9:g} GB: use fewer --curve-points, prompts or trajectories "
+        "(--max-per-group); --shard embeds them all and makes no curves"
+    ]
 
 
 def check_workers(args) -> list[str]:

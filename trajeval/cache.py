@@ -116,6 +116,11 @@ class Cache:
         The content is not read again while the file's path, size, times and inode stay the same.
         Raises OSError if the file cannot be read, ValueError for an unknown algorithm.
         """
+        return self.digest_and_stamp(path, algorithm)[0]
+
+    def digest_and_stamp(self, path: str | Path, algorithm: str) -> tuple[str, dict | None]:
+        """As `digest`, and the stamp (files.stamp) that the file has as long as it holds this; None
+        if it may change and keep it."""
         now = time_ns()  # taken first, so that any later change has later times
         # The file is opened even if its hash is known: network disks then refresh its metadata.
         with open_regular(path) as file:
@@ -124,11 +129,12 @@ class Cache:
             # A file that has only just changed may change again and keep the same times.
             settled = max(found["mtime_ns"], found["ctime_ns"]) < now - SETTLED
             if settled and (known := self.get("digests", key, {"digest": str})):
-                return known["digest"]
+                return known["digest"], found
             digest = hash_file(file, algorithm)
-            if settled and stamp(file) == found:
-                self.put("digests", key, {"digest": digest})
-        return digest
+            if not settled or stamp(file) != found:
+                return digest, None
+        self.put("digests", key, {"digest": digest})
+        return digest, found
 
     def prune(self) -> None:
         """To be called when a run has ended. Removes the least recently used entries if all take

@@ -138,8 +138,8 @@ def intervals_in(content: Any, name: str) -> Iterator[tuple[str, dict]]:
 def with_parts(found: dict[str, Number], curves: dict | None, table: Table) -> dict[str, Number]:
     """The numbers of curves with the value-order correlation of each trajectory, in the order of
     the rows, less the mean of its behaviour: how behaviours differ is no error of a mean over them.
-    An undefined correlation counts as 0."""
-    if not curves:
+    An undefined correlation counts as 0. Nothing of a large table, of which not all are listed."""
+    if not curves or "n_trajectories" in curves:
         return {}
     of_rows: dict[str, dict[str, dict]] = {}
     for entry in curves["trajectories"]:

@@ -10,6 +10,7 @@ from trajeval.files import hash_file, open_regular, stamp
 from trajeval.sources import Source, frames_in
 
 ALGORITHM = "blake2b"
+MANY = 100_000  # files that a run keeps in mind, 50 MB
 
 
 class Contents:
@@ -18,7 +19,7 @@ class Contents:
 
     def __init__(self, cache: Cache):
         self.cache = cache
-        self._known: dict[tuple, str] = {}
+        self._known: dict[str, tuple[str, tuple]] = {}  # by path
 
     def of(self, source: Source) -> str | None:
         """The hash of all that a source's file, folder or array holds, in hexadecimal. None if it
@@ -32,16 +33,17 @@ class Contents:
             return None
 
     def _of_file(self, path: str) -> str:
-        now = time_ns()
-        with open_regular(path) as file:
-            found = stamp(file)
-        key = path, *found.values()
-        if key not in self._known:
-            digest = self.cache.digest(path, ALGORITHM)
-            if not is_settled(found, now) or stamp(path) != found:
-                return digest
-            self._known[key] = digest
-        return self._known[key]
+        if path in self._known:
+            digest, before = self._known[path]
+            with open_regular(path) as file:
+                if tuple(stamp(file).values()) == before:
+                    return digest
+        digest, found = self.cache.digest_and_stamp(path, ALGORITHM)
+        if found:
+            self._known[path] = digest, tuple(found.values())
+            if len(self._known) > MANY:
+                del self._known[next(iter(self._known))]
+        return digest
 
     def _of_folder(self, folder: str) -> str:
         """Of the names and contents of its images. One entry of the cache holds it: to look up

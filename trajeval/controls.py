@@ -14,8 +14,8 @@ from trajeval.curves import Control, Curves
 from trajeval.intervals import as_interval, correlation_of, difference_limits
 from trajeval.means import Interval
 from trajeval.metrics import Metric, mean_auc
-from trajeval.results import as_npz
 from trajeval.rising import Order, in_columns, order_of, shown
+from trajeval.streams import Content, npz
 from trajeval.table import Table, group_scores, groups_of, has_groups, is_right
 from trajeval.terminal import plural, printable
 
@@ -209,11 +209,11 @@ def cells(of: dict, what: str) -> list[str]:
 # --- files
 
 
-def controls_npz(controls: dict[str, Control]) -> bytes:
+def controls_npz(controls: dict[str, Control]) -> Content:
     """The values of each control's table, by its name, float32 [N, P], and of its curves, by its
     name and `_curves`, float32 [N, K, P]."""
     arrays = {name: control.table.values for name, control in controls.items()}
     for name, control in controls.items():
         if control.curves:
             arrays[f"{name}_curves"] = control.curves.values
-    return as_npz(**arrays)
+    return npz(**arrays)

@@ -51,8 +51,7 @@ def embed_trajectories(
     # What the cache has is looked up now, to know what to compute, and read when its turn has come.
     missing = {i: found for i in range(len(sources)) if (found := shelf_of(i).missing)}
     requests = [(sources[i], found) for i, found in missing.items()]
-    compute = compute or compute_here
-    with closing(compute(model, requests, batch_size)) as fresh:
+    with closing((compute or compute_here)(model, requests, batch_size)) as fresh:
         for i, (source, content) in enumerate(zip(sources, hashes)):
             shelf = shelf_of(i)
             if i not in missing and not shelf.missing:
@@ -62,7 +61,7 @@ def embed_trajectories(
                 shelf.missing = missing.pop(i)
                 answer = next(fresh)
             else:  # removed from the cache meanwhile
-                with closing(compute(model, [(source, shelf.missing)], batch_size)) as alone:
+                with closing(compute_here(model, [(source, shelf.missing)], batch_size)) as alone:
                     answer = next(alone)
             if isinstance(answer, Exception):
                 yield answer

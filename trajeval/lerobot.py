@@ -12,7 +12,9 @@ import re
 import string
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import chain
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from sys import intern
 from typing import Any, NamedTuple
 
 from trajeval.download import from_hub
@@ -23,7 +25,6 @@ FORMATS = {  # codebase_version -> what the path of a video is made of, besides 
     "v2.1": ("episode_chunk", "episode_index"),
     "v3.0": ("chunk_index", "file_index"),
 }
-MAX_BYTES = 1 << 24  # of meta/info.json
 HUB_NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
 
 
@@ -45,7 +46,7 @@ class Episode(NamedTuple):
     """video: its path from the root, with "/"; part: "" or "#t=START,END"."""
 
     index: int
-    tasks: list[str]
+    tasks: tuple[str, ...]
     video: str
     part: str
 
@@ -77,7 +78,7 @@ def read_data_set(dataset: str, camera: str | None) -> DataSet:
     file = root / "meta/info.json"
     if not os.path.lexists(file):
         raise UserError(f"{dataset}: not a LeRobot data set: it has no meta/info.json")
-    info = as_json(read_file(file, MAX_BYTES))
+    info = as_json(read_file(file))
     if info is None:
         raise UserError(f"{file}: not a JSON object: it is damaged")
     version = info.get("codebase_version")
@@ -184,15 +185,15 @@ def read_episodes(data: DataSet) -> list[Episode]:
         if episode.index in episodes:
             problems.append(f"{where}: the episode {episode.index} is there twice")
         episodes[episode.index] = episode
-    if not problems and not episodes:
-        problems.append(f"{data.root}: the data set has no episodes")
-    elif not problems and len(episodes) < data.n_episodes:
-        problems.append(
+    if problems:
+        raise UserError(*problems)
+    if not episodes:
+        raise UserError(f"{data.root}: the data set has no episodes")
+    if len(episodes) < data.n_episodes:
+        raise UserError(
             f"{data.root}: meta/info.json counts {data.n_episodes} episodes, the table has only "
             f"{len(episodes)}: a part of it is missing"
         )
-    if problems:
-        raise UserError(*problems)
     return [episodes[index] for index in sorted(episodes)]
 
 
@@ -205,16 +206,17 @@ def make_episode(data: DataSet, columns: dict[str, str], row: tuple) -> Episode:
     ]:
         raise ValueError(", ".join(wrong))
     index, tasks, *place = row
+    tasks = tuple(map(intern, tasks))  # of a million episodes, equal texts are one object
     if data.version == "v2.1":
-        chunk = index // data.chunk_size
-        video = data.video_path.format(episode_chunk=chunk, episode_index=index)
+        video = data.video_path.format(episode_chunk=index // data.chunk_size, episode_index=index)
         return Episode(index, tasks, video, "")
     chunk, file, start, end = place
     half = 0.5 / data.fps  # a frame's length
     if end - start < half:
         raise ValueError(f"the episode {index} has no frame: it is from {start} to {end} seconds")
     part = f"#t={as_seconds(max(start - half, 0))},{as_seconds(end - half)}"
-    return Episode(index, tasks, data.video_path.format(chunk_index=chunk, file_index=file), part)
+    video = data.video_path.format(chunk_index=chunk, file_index=file)
+    return Episode(index, tasks, intern(video), part)
 
 
 def as_seconds(time: float) -> str:
@@ -244,32 +246,30 @@ def read_parquet(data: DataSet, columns: list[str], problems: list[str]) -> Iter
             "`uv run --extra lerobot import_lerobot.py ...`, or `pip install pyarrow`"
         ) from None
     root = fetch(data.name, ["meta/episodes/*"], data.root.name)
-    files = sorted(root.glob("meta/episodes/chunk-*/file-*.parquet"))
-    if not files:
+    if not (files := sorted(root.glob("meta/episodes/chunk-*/file-*.parquet"))):
         raise UserError(f"{root}: no files meta/episodes/chunk-*/file-*.parquet")
     for file in files:
         try:
             with open_regular(file) as opened:
                 table = ParquetFile(opened)
                 missing = [name for name in columns if name not in table.schema_arrow.names]
-                found = [name for name in columns if name not in missing]
+                if missing:
+                    problems.append(f"{file}: has no column {listed(missing)}")
+                    continue
                 # Arrow's threads may abort the process while it ends.
-                rows = table.read(found, use_threads=False)
-                values = [] if missing else [rows[name].to_pylist() for name in columns]
+                batches = table.iter_batches(columns=columns, use_threads=False)
+                rows = (zip(*(batch[name].to_pylist() for name in columns)) for batch in batches)
+                for n, row in enumerate(chain.from_iterable(rows), 1):
+                    yield f"{file}: row {n}", row
         except Exception as error:  # a damaged file can raise anything
             wrong = "damaged, or not a Parquet file: download it again"
             if isinstance(error, OSError) and error.errno:
                 wrong = f"cannot be read: {error.strerror}"
             problems.append(f"{file}: {wrong}")
-            continue
-        if missing:
-            problems.append(f"{file}: has no column {listed(missing)}")
-        for number, row in enumerate(zip(*values), 1):
-            yield f"{file}: row {number}", row
 
 
-def read_file(file: Path, limit: int) -> str:
-    """The text of a file in UTF-8. Raises UserError."""
+def read_file(file: Path, limit: int = 1 << 24) -> str:
+    """The text of a file in UTF-8, of at most so many bytes. Raises UserError."""
     try:
         with open_regular(file) as opened:
             content = opened.read(limit + 1)

@@ -2,9 +2,10 @@
 
 import os
 from contextlib import suppress
-from glob import glob
+from glob import glob, has_magic
 from pathlib import Path
 
+from trajeval.files import as_posix
 from trajeval.inputs import BASELINE
 from trajeval.results import replace_files
 
@@ -16,17 +17,18 @@ def write_lists(lists: dict[Path, list[str]]) -> None:
     replace_files("", {str(path): content.encode() for path, content in contents.items()})
 
 
-def list_entry(video: str | Path, folder: str | Path) -> str:
-    """The line that means an existing video in a trajectory list that lies in `folder`.
+def list_entry(video: str | Path, folder: str) -> str:
+    """The line that means an existing video in a trajectory list that lies in `folder`, which is
+    its os.path.realpath.
 
     It is relative to that folder, so that both can be moved together, unless the current folder,
     where entries are looked up first, has something else at that path. Raises ValueError for a path
     that no line can hold.
     """
     video = os.path.abspath(video)
-    entry = Path(video).as_posix()
+    entry = as_posix(video)
     with suppress(ValueError):  # on another drive of Windows nothing is relative
-        relative = Path(os.path.relpath(video, os.path.realpath(folder))).as_posix()
+        relative = as_posix(os.path.relpath(video, folder))
         if relative.startswith(("#", "[", "~")) or relative[0].isspace():
             relative = f"./{relative}"  # as it is, it would not be read as this path
         if not is_taken(relative, video):
@@ -40,7 +42,7 @@ def is_taken(entry: str, video: str) -> bool:
     """Whether a list's entry means something else than the video, from the current folder."""
     if os.path.lexists(entry):
         return not (os.path.exists(entry) and os.path.samefile(entry, video))
-    return bool(glob(entry, recursive=True))
+    return has_magic(entry) and bool(glob(entry, recursive=True))
 
 
 def wrong_prompt(text: str) -> str | None:

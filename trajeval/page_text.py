@@ -13,7 +13,7 @@ from trajeval.verdict import TITLES, summary
 KNOWN = {
     *("experiment", "started", "arguments", "versions", "model", "description", "weights"),
     *("device", "precision", "n_frames", "fingerprint", "similarity", "metrics", "prompts"),
-    *("columns", "trajectories", "seconds", "files"),
+    *("columns", "trajectories", "n_trajectories", "seconds", "files"),
 }
 UNBOUNDED = "median_rank"  # a metric that does not lie between 0 and 1
 

@@ -24,7 +24,7 @@ from trajeval.paper import (
     shown,
 )
 from trajeval.plot_data import Means, distributions_of, means_of
-from trajeval.table import Table, grouped, groups_of, memberships
+from trajeval.table import Table, grouped, groups_of, has_groups, memberships
 
 BINS = 30
 ROW = 0.18  # inches
@@ -45,19 +45,13 @@ def draw_groups(table: Table) -> Figure:
     prompts that come closest, each with its 95 % interval, and with every other group of prompts.
     Without labels, with each of the first 8 prompts or groups of prompts. Of many groups the
     strongest and the worst."""
-    names = [group.name for group in memberships(table.rows)[0]]
-    n_all, part = len(names), ""
-    if n_all > MAX_GROUPS:
-        means = grouped(table).table
-        part = described(means, MAX_GROUPS, "groups")
-        chosen = excerpt(means, MAX_GROUPS)
-        names = [names[i] for i in chosen]
+    names, part = shown_groups(table)
     columns = [column.name for column in groups_of(table.columns)[0]]
     found = means_of(table, names)
     has_own = found.own.any()
     n = 2 if has_own else min(len(columns), len(PALETTE))  # of marks in a row
     above = 0.95 if has_own else 0.6 + ROW * n
-    figure, ax, height = rows_page(names, above + ROW * bool(part), max(1, n * 0.4))
+    figure, ax, height = rows_page(names, above, max(1, n * 0.4))
     if has_own:
         wrong = np.where(found.own, np.nan, found.means)
         has_wrong = np.flatnonzero((~np.isnan(wrong)).any(1))
@@ -79,11 +73,19 @@ def draw_groups(table: Table) -> Figure:
         if len(columns) > n:
             key += [(f"the first {n} of {len(columns)}; groups.csv has all", {"linestyle": "none"})]
         n_across = 1
-    if part:
-        figure.suptitle(fold(part, 50, 2))
     add_key(figure, key, n_across)
-    finish(ax, names, height, table.label)
+    finish(ax, names, height, table.label, part)
     return figure
+
+
+def shown_groups(table: Table) -> tuple[list[str], str]:
+    """The groups of trajectories, of many the strongest and the worst; then what they are."""
+    names = [group.name for group in memberships(table.rows)[0]]
+    if len(names) <= MAX_GROUPS or not has_groups(table.rows):
+        return names, ""
+    means = grouped(table).table
+    chosen = excerpt(means, MAX_GROUPS)
+    return [names[i] for i in chosen], described(means, MAX_GROUPS, "groups")
 
 
 def draw_points(ax: Axes, found: Means, kinds: list[np.ndarray], colours, marks: str) -> None:
@@ -123,21 +125,21 @@ def rows_page(names: list[str], more: float, high: float = 1) -> tuple[Figure, A
     return figure, figure.add_subplot(), height
 
 
-def finish(ax: Axes, names: list[str], height: float, label: str) -> None:
-    """The names of the rows, which are so high together, lines to follow them, and what the values
-    are."""
+def finish(ax: Axes, names: list[str], height: float, label: str, part: str) -> None:
+    """The names of the rows, which are so high together, lines to follow them, what the values are,
+    and which part of all rows these are."""
     name_rows(ax, names, height)
     ax.set_axisbelow(True)
     ax.grid(axis="y", color="0.93", linewidth=0.6)
     ax.locator_params(axis="x", nbins=5, min_n_ticks=3)
-    ax.set(xlabel=fold(label, 30, 4), ylabel="")
+    ax.set(xlabel=fold(label, 30, 4), ylabel=fold(part, 60, 2))
 
 
 def draw_distributions(table: Table) -> Figure:
     """Similarities of trajectories with their own prompts against those with others: of all, and
     for each group of prompts, whose AUC says how far the two are apart."""
     columns = groups_of(table.columns)[0]
-    order = [group for group, _ in order_of(table)]
+    order, part = order_of(table)
     found = distributions_of(table, BINS, MAX_DOTS)
     height = min(ROW * len(order), TALLEST - 2.1)
     figure = new_page(COLUMN, height + 2.1)
@@ -163,15 +165,16 @@ def draw_distributions(table: Table) -> Figure:
         [("right prompts", dot(RIGHT)), ("wrong prompts", dot(OTHER, "s", 6))],
         2,
     )
-    finish(ax, [columns[j].name for j in order], height, table.label)
+    finish(ax, [columns[j].name for j in order], height, table.label, part)
     return figure
 
 
-def order_of(table: Table) -> list[tuple[int, str]]:
-    """The groups of prompts that have trajectories, in the order of these: number and name."""
+def order_of(table: Table) -> tuple[list[int], str]:
+    """The groups of prompts that have trajectories, in the order of these, of many the strongest
+    and the worst; then what they are."""
     numbers = {column.name: j for j, column in enumerate(groups_of(table.columns)[0])}
-    groups = memberships(table.rows)[0]
-    return [(numbers[group.name], group.name) for group in groups if group.name in numbers]
+    names, part = shown_groups(table)
+    return [numbers[name] for name in names if name in numbers], part
 
 
 def draw_boxes(ax: Axes, of_rows: list[tuple[np.ndarray, np.ndarray]]) -> None:
@@ -205,7 +208,9 @@ def draw_areas(verdict: dict, table: Table) -> Figure | None:
     """The AUC of each behaviour and their mean, with 95 % intervals, and chance; None if every
     trajectory has every label."""
     found = {behaviour["name"]: behaviour["auc"] for behaviour in verdict["behaviours"]}
-    areas = [(name, found[name]) for _, name in order_of(table)]
+    order, part = order_of(table)
+    columns = groups_of(table.columns)[0]
+    areas = [(columns[j].name, found[columns[j].name]) for j in order]
     if not any(area for _, area in areas):
         return None
     areas.append(("mean", verdict["metrics"]["mean_auc"]))
@@ -235,6 +240,6 @@ def draw_areas(verdict: dict, table: Table) -> Figure | None:
     )
     ax.axvline(0.5, color="0.4", linewidth=0.8, linestyle=(0, (4, 2)), zorder=0)
     ax.axhline(len(names) - 1.5, color="0.4", linewidth=0.6)
-    finish(ax, names, height, "AUC (dashed: chance)")
+    finish(ax, names, height, "AUC (dashed: chance)", part)
     ax.set_xlim(min(0.4, long.auc.min() - 0.03), 1.02)
     return figure

@@ -25,6 +25,7 @@ MAX_VECTOR = 4000  # cells; more are drawn as an image, also in a pdf or svg
 MAX_TREE = 300  # leaves; seaborn's way to draw one ends at Python's limit of recursion
 MAX_CLUSTERED = 3000  # rows or columns; the time grows with their square
 MAX_ROWS = 3000
+MAX_LINES = 300  # between groups; more hide the cells
 
 
 class Side(NamedTuple):
@@ -168,7 +169,7 @@ def finish(ax: Axes, sides: tuple[Side, Side]) -> None:
     """Lines between groups, and where the names are."""
     down, across = sides
     for side, line in ((down, ax.axhline), (across, ax.axvline)):
-        if len(side.names) < side.ends[-1]:
+        if len(side.names) < min(side.ends[-1], MAX_LINES):
             for end in side.ends[:-1]:
                 line(end, color="white", linewidth=0.8 if len(side.names) <= 40 else 0.4)
     where = "right" if down.tree else "left"

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trajeval.inputs import Prompt, Trajectory
-from trajeval.lerobot import MAX_BYTES, as_json, read_data_set, read_episodes, read_file
+from trajeval.lerobot import as_json, read_data_set, read_episodes, read_file
 from trajeval.results import replace_files, wrong_folder
 from trajeval.sources import split_part
 from trajeval.terminal import UserError, plural, printable
@@ -129,7 +129,7 @@ def root_of(video: str) -> Path | None:
 def places_in(root: Path, folders: set[str]) -> dict[Place, int]:
     """Where the episodes of a data set are, of each of its cameras that has videos in folders of
     these names, which is where LeRobot puts a camera's name, or else of all. Raises UserError."""
-    features = (as_json(read_file(root / INFO, MAX_BYTES)) or {}).get("features")
+    features = (as_json(read_file(root / INFO)) or {}).get("features")
     features = features if isinstance(features, dict) else {}
     cameras = [
         name for name, of in features.items() if isinstance(of, dict) and of.get("dtype") == "video"

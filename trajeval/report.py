@@ -18,6 +18,7 @@ from trajeval.table import (
     Table,
     grouped,
     has_groups,
+    has_means,
     in_order_of_rows,
 )
 from trajeval.terminal import first_few, printable
@@ -74,7 +75,7 @@ def report(
     metrics = (verdict or {}) | {name: one.found for name, one in blocks.items() if one.found}
     if metrics:
         files["metrics.json"] = as_json(metrics)
-    if has_groups(table.rows) or has_groups(table.columns):
+    if has_means(table):
         groups = grouped(table)
         files |= table_files.group_means(groups)
         figure = group_heatmap(in_order_of_rows(groups), title, **scale)

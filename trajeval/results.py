@@ -11,7 +11,7 @@ import os
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from trajeval.entries import content_in, entries_in, groups_in, rating_in
 from trajeval.files import hash_file, open_regular, replacing
@@ -239,13 +239,18 @@ def replace_files(folder: str | Path, files: Mapping[str, bytes | None]) -> None
 
 def as_csv(header: list, rows) -> bytes:
     """A table, header first; a float32 keeps every digit it has."""
-    content = io.BytesIO()  # of curves it may be 100 MB, which are in memory once
+    content = io.BytesIO()
+    write_csv(content, header, rows)
+    return content.getvalue()
+
+
+def write_csv(content: BinaryIO, header: list, rows) -> None:
+    """Writes what `as_csv` returns."""
     file = io.TextIOWrapper(content, "utf-8", "backslashreplace", newline="")
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(header)
     writer.writerows(rows)
-    file.flush()
-    return content.getvalue()
+    file.detach()  # flushed; it would close what it was given
 
 
 def as_json(content) -> bytes:
@@ -258,12 +263,4 @@ def as_npy(array) -> bytes:
 
     file = io.BytesIO()
     np.save(file, array)
-    return file.getvalue()
-
-
-def as_npz(**arrays) -> bytes:
-    import numpy as np
-
-    file = io.BytesIO()
-    np.savez(file, **arrays)
     return file.getvalue()

@@ -2,6 +2,8 @@
 the terminal, and the files of the curves."""
 
 from collections.abc import Iterator
+from heapq import nsmallest
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -15,8 +17,9 @@ from trajeval.curves import (
     normalised,
     points_of,
 )
-from trajeval.results import as_csv, as_npz
-from trajeval.table import Table, has_groups, is_right
+from trajeval.results import write_csv
+from trajeval.streams import Content, npz
+from trajeval.table import LOWEST, Table, groups_of, has_groups, is_right, row_blocks
 from trajeval.terminal import plural, printable
 
 WIDTH = 40  # of a name in the terminal's table
@@ -39,9 +42,12 @@ class Order(NamedTuple):
 
 
 def order_of(table: Table, curves: Curves) -> Order:
-    groups, values = group_curves(table, curves.values)
-    vocs = correlations(curves.frames, values)
-    times = best_times(curves.times, values)
+    groups, _ = groups_of(table.columns)
+    vocs, times = np.empty((2, len(table.rows), len(groups)))
+    for rows in row_blocks(len(table.rows), curves.values[0].size):
+        _, values = group_curves(table, curves.values[rows])
+        vocs[rows] = correlations(curves.frames[rows], values)
+        times[rows] = best_times(curves.times[rows], values)
     return Order([g.name for g in groups], vocs, times, is_right(table.rows, groups))
 
 
@@ -53,24 +59,29 @@ def judge(table: Table, curves: Curves) -> dict | None:
     group `best_wrong_group`; None if there is no wrong one), and the first less the second, over
     the same trajectories; `undefined` of `count` curves are constant, or of one frame, and count as
     0. mean: of the groups that have the value. trajectories: one for each label of each trajectory,
-    where an undefined correlation is None.
+    where an undefined correlation is None; of a large table the LOWEST, lowest first, and
+    `n_trajectories` of all.
     """
     order = order_of(table, curves)
     if not order.right.any() or not has_groups(table.columns):
         return None
-    groups, behind, trajectories = [], [], []
+    groups, behind, entries = [], [], []
     for group in np.flatnonzero(order.right.any(0)):
         found, values, best = of_behaviour(order, group)
         groups.append(found)
         behind.append(values)
-        trajectories += of_trajectories(table, order, group, best)
-    return {
+        entries.append(of_trajectories(table, order, group, best))
+    found = {
         "how": curves.how,
         "points": curves.frames.shape[1],
         "groups": groups,
         "mean": over_behaviours(groups, behind),
-        "trajectories": trajectories,
     }
+    trajectories = chain.from_iterable(entries)
+    if not table.is_large:
+        return found | {"trajectories": list(trajectories)}
+    lowest = nsmallest(LOWEST, trajectories, key=lambda entry: entry["right"] or 0)
+    return found | {"trajectories": lowest, "n_trajectories": int(order.right.sum())}
 
 
 def of_behaviour(order: Order, group: int) -> tuple[dict, dict[str, np.ndarray], int | None]:
@@ -210,7 +221,7 @@ def in_columns(rows: list[list[str]]) -> list[str]:
 # --- files
 
 
-def curves_csv(table: Table, curves: Curves) -> bytes:
+def curves_csv(table: Table, curves: Curves) -> Content:
     """A row for each trajectory, point and prompt; `time` in seconds, empty where unknown, and
     `normalised` as curves.normalised has it. Points that a short video repeats are left out."""
     columns = [(column.name, column.group or "") for column in table.columns]
@@ -226,11 +237,11 @@ def curves_csv(table: Table, curves: Curves) -> bytes:
                     yield [*start, *column, value, one]
 
     header = ["trajectory", "group", "time", "prompt", "prompt_group", "similarity", "normalised"]
-    return as_csv(header, rows())
+    return lambda file: write_csv(file, header, rows())
 
 
-def curves_npz(curves: Curves) -> bytes:
-    return as_npz(frames=curves.frames, times=curves.times, values=curves.values)
+def curves_npz(curves: Curves) -> Content:
+    return npz(frames=curves.frames, times=curves.times, values=curves.values)
 
 
 def best_times_of_labels(table: Table, curves: Curves) -> list[float | None]:

@@ -11,6 +11,7 @@ from trajeval.inputs import is_large
 
 STANDARDIZED, VISTA = "standardised for each prompt", "rescaled as in ViSTa"
 SOFTMAX = "softmax at temperature"
+LOWEST = 1000  # rows that metrics.json lists of a large table: those with the lowest values
 BLOCK = 1 << 22  # values that are in memory as float64 at a time
 
 
@@ -106,6 +107,11 @@ def by_rows(function: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
         return np.concatenate([function(*(array[rows] for array in arrays)) for rows in blocks])
 
     return in_blocks
+
+
+def has_means(table: Table) -> bool:
+    """Whether means over groups say something, and are not as many as a large table has rows."""
+    return has_groups(table.rows) or (has_groups(table.columns) and not table.is_large)
 
 
 def grouped(table: Table) -> Grouped:

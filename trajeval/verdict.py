@@ -10,6 +10,7 @@ from trajeval.behaviours import APART, behaviours, sensitivity
 from trajeval.intervals import MOST_TAKES
 from trajeval.metrics import best_wrong, confusion, has_one, margins, measure
 from trajeval.table import (
+    LOWEST,
     Entry,
     Table,
     group_scores,
@@ -21,7 +22,6 @@ from trajeval.terminal import SHOWN, first_few, plural, printable
 
 SEED = 0  # of the random scores that chance is measured with
 WIDTH, PROMPT_WIDTH = 40, 32  # of a name, a prompt in the terminal's tables
-LOWEST = 1000  # margins that metrics.json has of a large table
 TITLES = {  # of the metrics on the terminal; metrics.json has all
     "mean_auc": "mean AUC",
     "top1": "top-1 accuracy",

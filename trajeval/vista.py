@@ -16,7 +16,7 @@ from trajeval.files import open_regular
 from trajeval.lists import wrong_group, wrong_line, wrong_prompt
 from trajeval.terminal import UserError
 
-MAX_BYTES = 1 << 24  # of a file
+MAX_TASK, MAX_DATA = 1 << 24, 1 << 28  # bytes; of some two million videos
 STRING = "tag:yaml.org,2002:str"
 
 
@@ -82,7 +82,7 @@ def compose(path: Path):
     repeated keys are all kept. Raises UserError."""
     import yaml  # here, as --help does without it
 
-    text = read_text(path)
+    text = read_text(path, MAX_TASK)
     try:
         return yaml.compose(text, yaml.SafeLoader)
     except yaml.reader.ReaderError as error:
@@ -144,7 +144,7 @@ def read_data(
     the problems (a label without a prompt, unless `labels` is None); raises UserError if there are
     no videos."""
     try:
-        data = json.loads(read_text(path), object_pairs_hook=without_repeats)
+        data = json.loads(read_text(path, MAX_DATA), object_pairs_hook=without_repeats)
     except json.JSONDecodeError as error:
         raise UserError(f"{path}:{error.lineno}: not JSON: {error.msg}") from None
     except (ValueError, RecursionError) as error:
@@ -210,15 +210,15 @@ def find_video(text: str, data_folder: Path, video_dir: Path | None) -> Path:
 # --- both
 
 
-def read_text(path: Path) -> str:
+def read_text(path: Path, limit: int) -> str:
     """The text of a UTF-8 file. Raises UserError."""
     try:
         with open_regular(path) as file:
-            data = file.read(MAX_BYTES + 1)
-        text = data.decode("utf-8-sig") if len(data) <= MAX_BYTES else ""
+            data = file.read(limit + 1)
+        text = data.decode("utf-8-sig") if len(data) <= limit else ""
         if text.strip():
             return text
-        wrong = ": too large for a problem set" if len(data) > MAX_BYTES else ": is empty"
+        wrong = ": too large for a problem set" if len(data) > limit else ": is empty"
     except FileNotFoundError:
         wrong = ": no such file: a problem set is TASK.yaml with TASK_data.json beside it"
     except OSError as error:
