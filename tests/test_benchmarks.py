@@ -44,6 +44,15 @@ def test_all_benchmarks_run():
         assert "difference" not in row or row.split("|")[6].strip() == "yes"
 
 
+@pytest.mark.slow
+def test_many_trajectories_are_measured(tmp_path):
+    command = [sys.executable, "benchmarks/large.py", "--each", "10", "--keep", tmp_path, "60"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1].startswith("| 60 | ")
+    assert len((tmp_path / "60/out/large/similarities.csv").read_text().splitlines()) == 61
+
+
 def small_s3d(precision, device):
     model = networks.s3d(precision, device)
     model.n_frames, model.size = 4, 64
