@@ -1,5 +1,6 @@
 """Segments: any number of processes add, read, prune and merge; what is found is right."""
 
+import errno
 import multiprocessing
 import os
 import random
@@ -7,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,7 @@ from hypothesis import strategies as st
 from runs import ROOT
 
 from trajeval import entry_index, merging, segments, store
+from trajeval import files as trajeval_files
 from trajeval.cache import Cache
 from trajeval.entry_index import Index
 from trajeval.segments import RECORD, Segment, names_in, new_name
@@ -130,6 +133,16 @@ def test_the_newest_of_a_name_wins(folder, monkeypatch, clock):
     assert reader.get("videos", {}, NUMBER) == {"number": -3}
     prune(folder, 4 * 4096)
     assert Cache(folder).get("videos", {}, NUMBER) == {"number": -3}
+
+
+def test_what_replaces_an_entry_wins_though_its_machine_is_behind(folder, clock):
+    clock(5)
+    Cache(folder).put("videos", {}, {"number": 0})
+    clock(2)
+    behind = Cache(folder)
+    assert behind.get("videos", {}, NUMBER) == {"number": 0}
+    behind.put("videos", {}, {"number": 1})
+    assert Cache(folder).get("videos", {}, NUMBER) == {"number": 1}
 
 
 def test_own_entries_are_found_whatever_was_looked_up_first(folder):
@@ -315,6 +328,16 @@ def test_many_small_segments_become_few_and_none_is_copied_often(folder, monkeyp
     assert kept(folder, 301) == list(range(300)) and sum(copied) < 3 * 300
 
 
+@pytest.mark.parametrize("size", [1, 3000, 20_000])
+def test_segments_of_any_size_become_few(folder, monkeypatch, size):
+    monkeypatch.setattr(merging, "SMALL", 8192)
+    for number in range(60):
+        put(folder, number, size=size)
+        prune(folder)
+    assert len(names_in(f"{folder}/segments", "index")) <= 2 * merging.MANY
+    assert kept(folder) == list(range(60))
+
+
 def test_segments_of_writers_at_work_are_left_alone(folder):
     writer = Cache(folder)
     writer.put("videos", {"number": 0}, entry(0))
@@ -339,6 +362,29 @@ def test_a_process_that_prunes_finishes_its_own(folder):
         writer.prune()
         assert not files(folder) and not is_kept(writer, number)
     assert writer.problem is None
+
+
+def test_a_writer_goes_on_when_a_network_disk_has_lost_its_segment(folder, monkeypatch):
+    writer = Cache(folder)
+    writer.put("videos", {"number": 0}, entry(0))
+
+    def stale(_):
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fstat", stale)
+        writer.put("videos", {"number": 1}, entry(1))
+    assert kept(folder) == [0, 1] and len(names_in(f"{folder}/segments", "index")) == 2
+
+
+def test_a_clock_that_was_put_back(folder):
+    """Files from the future belong to processes that have ended."""
+    abandoned = Cache(folder)
+    abandoned.put("videos", {"number": 0}, entry(0))
+    write(folder / "segments" / merging.CLAIM)
+    age(folder, -(10**6))
+    prune(folder, 0)
+    assert not files(folder)
 
 
 def test_only_one_prunes_at_a_time_unless_it_was_killed(folder):
@@ -413,6 +459,29 @@ def test_segments_that_are_none(folder, what, suffix):
     assert not files(folder)
 
 
+def test_segments_of_another_user_that_cannot_be_read(folder, monkeypatch):
+    """They are told and left alone; the others are pruned and merged."""
+    put(folder, 0)
+    theirs = [path.name for path in files(folder)]
+    for number in range(1, 20):
+        put(folder, number)
+    opened = trajeval_files._regular
+
+    def regular(path, flags):
+        if os.path.basename(path) in theirs:
+            raise PermissionError(13, "Permission denied")
+        return opened(path, flags)
+
+    monkeypatch.setattr(trajeval_files, "_regular", regular)
+    prune(folder)
+    assert len(names_in(f"{folder}/segments", "index")) == 2
+    reader = Cache(folder)
+    assert all(is_kept(reader, number) for number in range(1, 20))
+    assert reader.problem == f"{folder}: Permission denied"
+    prune(folder, 0)
+    assert [path.name for path in files(folder)] == theirs
+
+
 @pytest.mark.skipif(os.name == "nt", reason="named pipes of POSIX")
 def test_folders_and_pipes_in_the_place_of_segments(folder):
     put(folder, 0)
@@ -449,7 +518,8 @@ def test_damaged_records_do_no_harm(folder):
     assert set(range(20)) <= set(kept(folder))
 
 
-def test_a_disk_too_full_to_copy_on(folder, monkeypatch, clock):
+@pytest.mark.parametrize("step", ["open", "sync", "replacing"])
+def test_a_disk_too_full_to_copy_on(folder, monkeypatch, clock, step):
     """Segments that have to be copied are removed whole."""
     for number in range(0, 20, 2):
         clock(number)
@@ -460,12 +530,28 @@ def test_a_disk_too_full_to_copy_on(folder, monkeypatch, clock):
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(merging, "replacing", full)
+    monkeypatch.setattr(merging, step, full, raising=False)
+    monkeypatch.setattr(merging, "claimed", lambda _: nullcontext(time.time()))
     pruner = Cache(folder, max_bytes=size_of(folder) - 1)
     pruner.prune()
     assert pruner.problem == f"{folder}: No space left on device"
     assert size_of(folder) < pruner.max_bytes
     assert not list((folder / "segments").glob(merging.CLAIM))
+
+
+def test_a_disk_too_full_to_merge_on_loses_nothing(folder, monkeypatch):
+    for number in range(20):
+        put(folder, number)
+    before = files(folder)
+
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(merging, "sync", full)
+    pruner = Cache(folder, HUGE)
+    pruner.prune()
+    assert pruner.problem == f"{folder}: No space left on device"
+    assert files(folder) == before and kept(folder) == list(range(20))
 
 
 # Many processes at once.

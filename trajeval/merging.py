@@ -34,7 +34,9 @@ from trajeval.segments import (
 
 BLOCK = 4096  # bytes: files take up multiples of it on disk
 FILLED = 0.9  # of the maximum size: what pruning leaves, so that not every run has to prune
-MANY, SMALL = 16, 1 << 20  # so many segments as small as this become one
+MANY = 16  # segments of about a size: more become one
+SMALL = 1 << 20  # bytes
+SIZES = (1, 8, 64)  # times SMALL: what is about a size lies between two of these
 STEP = 1 << 23  # bytes copied at a time
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -83,7 +85,7 @@ class Merge:
 
     def _records(self) -> Iterator[tuple[int, np.ndarray]]:
         for number, segment in enumerate(self.segments):
-            with unless_gone():
+            with suppress(PermissionError), unless_gone():
                 records = Segment(f"{self.folder}/{segment.name}").new_records()
                 self.uses[number] = np.unique(records["key"][records["length"] == 0])
                 yield number, records
@@ -145,14 +147,17 @@ class Merge:
                     with unless_gone():
                         made.append(self._copy_entries(i, target))
                         copied.append(i)
+                sync(target)  # before the only other copy is removed
             records = np.concatenate([*made, self._uses_in(copied)])
             if len(records):
                 end = np.array([(0, 0, 0, time_ns())], RECORD)
                 with replacing(f"{path}.index") as file:
                     file.write(np.concatenate([records, end]).tobytes())
+                    sync(file)
         finally:
             if not os.path.exists(f"{path}.index"):
-                os.unlink(f"{path}.data")
+                with unless_gone():  # it may not have been created
+                    os.unlink(f"{path}.data")
         return copied
 
     def _copy_entries(self, number: int, target: BinaryIO) -> np.ndarray:
@@ -198,26 +203,33 @@ def survey(folder: str, now: float) -> list[Listed]:
     """All segments, oldest first. now: by the clock of the disk."""
     segments = []
     for name in names_in(folder, "index"):
-        with unless_gone(), open_regular(f"{folder}/{name}.index") as file:
-            index = os.fstat(file.fileno())
-            last = read_at(file, max(index.st_size - RECORD.itemsize, 0), RECORD.itemsize)
-            data = size_of(f"{folder}/{name}.data")
-            is_still = index.st_mtime < now - STILL or is_end(last)
-            on_disk = sum(-(-size // BLOCK) * BLOCK for size in (index.st_size, data))
-            segments.append(Listed(name, data, on_disk, is_still))
+        index, data = f"{folder}/{name}.index", f"{folder}/{name}.data"
+        with unless_gone():
+            try:
+                with open_regular(index) as file:
+                    found = os.fstat(file.fileno())
+                    start = max(found.st_size - RECORD.itemsize, 0)
+                    is_ended = is_end(read_at(file, start, RECORD.itemsize))
+                size = size_of(data)
+                is_still = is_ended or abs(now - found.st_mtime) > STILL
+                segments.append(Listed(name, size, on_disk(found.st_size, size), is_still))
+            except PermissionError:  # another user's
+                sizes = [os.stat(path).st_size for path in (index, data)]
+                segments.append(Listed(name, 0, on_disk(*sizes), is_still=False))
     return segments
 
 
 def many_small(segments: list[Listed]) -> list[Listed]:
-    """Those that are small beside the others that would be merged with them, if they are many: so
-    each entry is copied a few times at most."""
-    small, size = [], 0
-    for segment in sorted((s for s in segments if s.is_still), key=lambda s: s.bytes):
-        if segment.bytes > max(SMALL, size) or size > LARGE:
-            break
-        small.append(segment)
-        size += segment.bytes
-    return small if len(small) > MANY else []
+    """Segments that are more than MANY of about a size, and all smaller ones. What they become is
+    of the next size, so each entry is copied a few times at most."""
+    still = sorted((s for s in segments if s.is_still), key=lambda s: s.bytes)
+    below = 0
+    for size in SIZES:
+        smaller = [segment for segment in still if segment.bytes <= size * SMALL]
+        if len(smaller) - below > MANY:
+            return smaller
+        below = len(smaller)
+    return []
 
 
 @contextmanager
@@ -228,7 +240,8 @@ def claimed(folder: str) -> Iterator[float | None]:
     with TemporaryFile(dir=folder) as file:
         now = os.fstat(file.fileno()).st_mtime
     with unless_gone():
-        if os.stat(path).st_mtime < now - IDLE:  # its process was killed
+        # Its process was killed. The clock may have been put back since.
+        if abs(now - os.stat(path).st_mtime) > IDLE:
             os.unlink(path)
     try:
         open(path, "xb").close()
@@ -249,7 +262,7 @@ def remove_leftovers(folder: str, now: float) -> None:
     names += filter(TEMPORARY.fullmatch, os.listdir(folder))
     for name in names:
         with unless_gone():
-            if os.stat(f"{folder}/{name}").st_mtime < now - STILL:
+            if abs(now - os.stat(f"{folder}/{name}").st_mtime) > STILL:
                 os.unlink(f"{folder}/{name}")
 
 
@@ -261,9 +274,19 @@ def remove(path: str) -> None:
 
 
 def size_of(path: str) -> int:
-    with unless_gone():
-        return os.stat(path).st_size
+    """0 for a missing file. It is opened, as network disks then look again."""
+    with unless_gone(), open_regular(path) as file:
+        return os.fstat(file.fileno()).st_size
     return 0
+
+
+def on_disk(*sizes: int) -> int:
+    return sum(-(-size // BLOCK) * BLOCK for size in sizes)
+
+
+def sync(file: BinaryIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())
 
 
 @contextmanager

@@ -100,7 +100,10 @@ class Writer:
         soon take it for finished, or it was removed."""
         if self._end >= LARGE or not 0 <= time() - self._written < IDLE:
             return True
-        return os.fstat(self._index.fileno()).st_nlink == 0
+        try:
+            return os.fstat(self._index.fileno()).st_nlink == 0
+        except OSError as error:  # a network disk says so in this way
+            return error.errno in GONE
 
     def put(self, name: bytes, parts: list, at: int) -> tuple[int, int]:
         """Appends a content, which is in parts; its offset and length. at: the time, ns."""

@@ -44,8 +44,9 @@ class Store:
     def put(self, name: bytes, parts: list) -> None:
         """Adds an entry, whose content is in parts. Raises OSError."""
         with self._lock:
-            now = time_ns()
-            writer = self._writing()
+            now, writer = time_ns(), self._writing()
+            if self._index is not None and (known := self._index.find(key_of(name))):
+                now = max(now, known[3] + 1)  # another machine's clock may be ahead
             try:
                 place = writer.put(name, parts, now)
             except OSError as error:
