@@ -1,9 +1,11 @@
 """Large tables: the same numbers as of small ones, in Parquet; a page of some rows."""
 
 import csv
+import errno
 import importlib.util
 import json
 import os
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,7 @@ from pyarrow import parquet
 from runs import ROOT
 
 import compare_results
-from trajeval import inputs, page_data
+from trajeval import inputs, page_data, spool
 from trajeval.evaluator import main
 from trajeval.results import read_results
 
@@ -202,3 +204,16 @@ def test_without_pyarrow(lists, colour, many, capsys, monkeypatch):
         assert main(colour, "", [*lists, "--shard", "1/1"]) == 0
     assert run(colour, "mine", "--cache-dir", "kept") == 0
     assert "9 from the cache" in capsys.readouterr().err
+
+
+def test_no_space_for_temporary_files(lists, colour, capsys, monkeypatch):
+    class Full(tempfile.SpooledTemporaryFile):
+        def rollover(self):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(spool, "IN_MEMORY", 10)
+    monkeypatch.setattr(tempfile, "SpooledTemporaryFile", Full)
+    assert run(colour, "mine") == 1
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith(tempfile.gettempdir()) and "No space left on device; TMPDIR" in last
+    assert not Path("out").exists()
