@@ -93,9 +93,11 @@ def kill_often(times: int, at_work: int, longest: float, *options) -> None:
     for _ in range(2):  # with nothing kept, with all
         took = finish("calm", *options, "--cache-dir", "calm_cache")
     Path("computed.txt").unlink()
-    kept, killed, within = set[str](), 0, 0
-    while killed < times:
-        after_first = killed % 2 == 0
+    kept, killed, within, tries = set[str](), 0, 0, 0
+    while killed < times:  # a run may end before it is killed
+        tries += 1
+        assert tries < 4 * times, killed
+        after_first = tries % 2 == 0 and within < times / 2  # else all may be kept too soon
         seconds = random.uniform(0, longest if after_first else took)
         killed += kill(SIGNALS[killed % 3], seconds, after_first, *options, "--cache-dir", "cache")
         within += assert_nothing_again(kept, at_work)

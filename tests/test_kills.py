@@ -8,5 +8,5 @@ from trajeval.devices import split_work
 
 @pytest.mark.slow
 def test_killed_at_thirty_moments(in_empty_folder):
-    make_lists(200)
-    kill_often(30, 2 * split_work("cpu")[0], 1, "--seconds", "0.1")
+    make_lists(250)
+    kill_often(30, 2 * split_work("cpu")[0], 0.8, "--seconds", "0.1")
