@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from conftest import hear_ctrl_c, write
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from trajeval import files, terminal
@@ -119,6 +119,7 @@ def tree(tmp_path_factory):
     return top
 
 
+@example([("/", ["", "root"])])  # //root
 @given(st.lists(st.tuples(st.sampled_from(["", "top", "/"]), st.lists(st.sampled_from(STEPS)))))
 def test_real_paths(tree, several):
     """As the system has them, whatever was looked up before."""

@@ -140,7 +140,7 @@ class RealPaths:
             unknown.append(path)
             parent = os.path.dirname(path)
             if parent == path:  # the root
-                self._folders[path] = self._from_here(path)
+                self._folders[path] = self._from_here(os.path.realpath(path))
                 break
             path = parent
         real = self._folders[path]
