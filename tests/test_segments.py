@@ -163,6 +163,27 @@ def test_a_reader_whose_segments_are_merged(folder):
     assert all(is_kept(reader, number) for number in range(20)) and reader.problem is None
 
 
+def test_a_reader_beside_merges_of_what_was_merged(folder, monkeypatch):
+    """What it lists is merged before it is opened."""
+    put(folder, 0)
+    reader = Cache(folder)
+    assert is_kept(reader, 0)
+    monkeypatch.setattr(merging, "MANY", 0)
+    prune(folder)
+    reader._store._open.popitem()[0].close()
+    listdir, merges = os.listdir, [1]
+
+    def late(path):
+        names = listdir(path)
+        if merges:
+            merges.pop()
+            prune(folder)
+        return names
+
+    monkeypatch.setattr(os, "listdir", late)
+    assert is_kept(reader, 0) and not merges
+
+
 def test_a_reader_whose_segments_are_pruned(folder):
     for number in range(10):
         put(folder, number)
@@ -661,6 +682,9 @@ RECORDS = st.lists(
 ).map(lambda rows: np.array(rows, RECORD))
 
 
+NAMES = list("abcdef")  # of segments
+
+
 def expected(found):
     """The same as Index, in the simplest way."""
     rows, used = {}, {}
@@ -674,7 +698,7 @@ def expected(found):
 
 @given(found=st.lists(RECORDS, max_size=4).map(lambda many: list(enumerate(many))))
 def test_an_index_of_many_segments(found):
-    index = Index(found)
+    index = Index(found, NAMES)
     assert {key: index.find(key) for key in range(-3, 4) if index.find(key)} == expected(found)
     assert len(index.keys) == len(expected(found))
 
@@ -688,7 +712,7 @@ def test_an_index_that_grows(first, added, few):
     """By what others added and by what this process puts, with and without folding."""
     before, entry_index.FEW = entry_index.FEW, few
     try:
-        index, all_of = Index([(0, first)]), [(0, first)]
+        index, all_of = Index([(0, first)], NAMES), [(0, first)]
         for number, records in enumerate(added, 1):
             index.add([(number, records)])
             all_of.append((number, records[records["length"] != 0]))
@@ -704,6 +728,17 @@ def test_an_index_that_grows(first, added, few):
                 assert index.find(key)[-1] == 10**6
     finally:
         entry_index.FEW = before
+
+
+@pytest.mark.parametrize("few", [0, 100])
+def test_of_two_copies_that_of_the_greater_name_counts_whichever_comes_first(few, monkeypatch):
+    """It is the other that merging leaves out."""
+    monkeypatch.setattr(entry_index, "FEW", few)
+    copies = np.array([(7, 0, 20, 5)], RECORD)
+    index = Index([(0, copies)], ["b", "c", "a"])
+    for number, wanted in [(1, 1), (2, 1), (0, 1)]:
+        index.add([(number, copies)])
+        assert index.find(7)[0] == wanted
 
 
 def test_records_that_arrive_out_of_order_are_found_later(tmp_path):

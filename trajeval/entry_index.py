@@ -1,6 +1,6 @@
 """Of each entry in segments the newest record, by key: many in arrays, the latest in a dict."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from time import time_ns
 from typing import Any
 
@@ -19,10 +19,14 @@ class Index:
     """The segment (by number), offset, length, time and last use (ns) of each key. It takes 44
     bytes for each of many, and twice that while it is made.
 
-    found: the number and the records (segments.RECORD) of each segment, oldest first. uses_since:
-    ns, earlier uses are left out."""
+    found: the number and the records (segments.RECORD) of each segment. names: of the segments by
+    number, may grow: of equal times that of the greater name is newer, as merging has it.
+    uses_since: ns, earlier uses are left out."""
 
-    def __init__(self, found: Iterable[tuple[int, np.ndarray]], uses_since: int = 0):
+    def __init__(
+        self, found: Iterable[tuple[int, np.ndarray]], names: list[str], uses_since: int = 0
+    ):
+        self.names = names
         self.keys, self.rows = np.empty(0, "<i8"), np.empty(0, ROW)  # ascending, and theirs
         self._latest: dict[int, list[int]] = {}
         parts, uses = [], [np.empty(0, RECORD)]
@@ -53,15 +57,18 @@ class Index:
             self.rows["used"][self.keys.searchsorted(key)] = at
 
     def add(self, found: Iterable[tuple[int, np.ndarray]]) -> None:
-        """Adds entries of segments, without their uses. Of equal times what is added is kept."""
+        """Adds entries of segments, without their uses."""
         parts = [entries_in(number, records) for number, records in found]
         if sum(len(keys) for keys, _ in parts) > FEW:
             self._fold(parts)
             return
         for keys, rows in parts:
             for key, row in zip(keys.tolist(), rows.tolist()):
-                if (known := self.find(key)) is None or known[3] <= row[3]:
+                if (known := self.find(key)) is None or self._age(known) <= self._age(row):
                     self.set(key, *row)
+
+    def _age(self, row: Sequence[int]) -> tuple[int, str]:
+        return row[3], self.names[row[0]]
 
     def _fold(self, parts: list[tuple[np.ndarray, np.ndarray]]) -> None:
         """Takes keys and rows, and those of the dict, into the arrays. Empties the list."""
@@ -70,7 +77,8 @@ class Index:
         keys = np.concatenate([self.keys, *(keys for keys, _ in parts)])
         rows = np.concatenate([self.rows, *(rows for _, rows in parts)])
         parts.clear()
-        self.keys, self.rows = newest(keys, rows)
+        ranks = np.argsort(sorted(range(len(self.names)), key=self.names.__getitem__))
+        self.keys, self.rows = newest(keys, rows, ranks)
         self._latest = {}
 
     def _add_uses(self, uses: np.ndarray) -> None:
@@ -98,9 +106,10 @@ def places_of(wanted: np.ndarray, keys: np.ndarray) -> np.ndarray:
     return np.where(keys[places] == wanted, places, -1)
 
 
-def newest(keys: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """In the order of the keys, of equal keys the row with the latest time, of equal times the
-    last; its last use is the last of them all. Changes the rows."""
+def newest(keys: np.ndarray, rows: np.ndarray, ranks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """In the order of the keys, of equal keys the row with the latest time, of equal times that of
+    the segment with the highest rank, the last of these; its last use is the last of them all.
+    Changes the rows."""
     order = np.argsort(keys)
     keys = keys[order]
     first = np.ones(len(keys), bool)
@@ -111,7 +120,8 @@ def newest(keys: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         last[:-1] = first[1:]
         among = np.flatnonzero(~(first & last))
         places = order[among]
-        order[among] = places[np.lexsort((places, rows["time"][places], keys[among]))]
+        by = (places, ranks[rows["segment"][places]], rows["time"][places], keys[among])
+        order[among] = places[np.lexsort(by)]
         used = np.maximum.reduceat(used, np.flatnonzero(first))
         keys, order = keys[last], order[last]
     for name in ("segment", "offset", "length", "time"):  # one at a time: half the memory

@@ -77,7 +77,7 @@ class Merge:
     def __init__(self, folder: str, segments: list[Listed], total: int, max_bytes: int):
         self.folder, self.segments, self.total, self.max_bytes = folder, segments, total, max_bytes
         self.uses = [np.empty(0, "<i8")] * len(segments)  # the keys that each says were used
-        self.index = Index(self._records())
+        self.index = Index(self._records(), [segment.name for segment in segments])
         rows, data = self.index.rows, np.array([segment.data for segment in segments])
         room = data[rows["segment"]] - rows["length"]
         # Damaged records say anything.

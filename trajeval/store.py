@@ -16,6 +16,7 @@ from trajeval.segments import GONE, Segment, Writer, key_of, names_in
 
 HOUR = 3_600_000_000_000  # ns: a use is not recorded again within it
 SHARE = 50  # times as long as a look took: until the next one
+LOOKS = 3  # for an entry, if segments are removed meanwhile
 OPEN = 64  # segments at a time
 
 
@@ -27,7 +28,8 @@ class Store:
         self.error: OSError | None = None
         self._lock = Lock()  # of its threads
         self._segments: list[Segment] = []
-        self._numbers: dict[str, int] = {}  # of the segments by name
+        self._names: list[str] = []  # of the segments
+        self._numbers: dict[str, int] = {}
         self._open: dict[Segment, None] = {}
         self._index: Index | None = None
         self._next_look = 0.0
@@ -37,9 +39,10 @@ class Store:
     def get(self, name: bytes) -> memoryview | None:
         """The content of the newest entry of this name. Counts as use."""
         with self._lock:
-            if (content := self._find(name)) is None and self._look():
-                content = self._find(name)
-            return content
+            for _ in range(LOOKS):
+                if (content := self._find(name)) is not None or not self._look():
+                    return content
+            return self._find(name)
 
     def put(self, name: bytes, parts: list) -> None:
         """Adds an entry, whose content is in parts. Raises OSError."""
@@ -81,7 +84,8 @@ class Store:
 
     def _number(self, name: str) -> int:
         if name not in self._numbers:
-            self._numbers[name] = len(self._segments)
+            self._numbers[name] = len(self._names)
+            self._names.append(name)
             self._segments.append(Segment(f"{self.folder}/{name}"))
         return self._numbers[name]
 
@@ -125,11 +129,13 @@ class Store:
         if started < self._next_look:
             return False
         if self._index is None:
-            self._index = Index(self._new_records(), time_ns() - HOUR)
+            self._index = Index(self._new_records(), self._names, time_ns() - HOUR)
             return True
+        self._next_look = started
         self._index.add(self._new_records())
-        now = monotonic()
-        self._next_look = now + SHARE * (now - started)
+        if self._next_look:
+            now = monotonic()
+            self._next_look = now + SHARE * (now - started)
         return True
 
     def _new_records(self) -> Iterator[tuple[int, np.ndarray]]:
@@ -137,8 +143,11 @@ class Store:
             number = self._number(name)
             if self._index is not None and self._writer and name == self._writer.name:
                 continue
+            segment = self._segments[number]
             try:
-                yield number, self._segments[number].new_records()
+                yield number, segment.new_records()
             except OSError as error:
                 if error.errno not in GONE:
                     self.error = error
+                elif not segment.is_gone:  # what it had is in one that was not listed yet
+                    segment.is_gone, self._next_look = True, 0
