@@ -43,11 +43,16 @@ def make_lists(count: int) -> None:
 
 
 def start(folder: str, *options) -> subprocess.Popen:
-    """A run called `mine` into a folder, in a process group of its own."""
+    """A run called `mine` into a folder."""
     lists = ["-t", "t.csv", "-p", "p.csv", "-e", "mine", "-o", folder, "--device", "cpu"]
+    return start_script("script.py", *lists, *options)
+
+
+def start_script(script, *arguments) -> subprocess.Popen:
+    """In a process group of its own, with the modules of the tests, and ready for Ctrl-C."""
     environment = os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
     return subprocess.Popen(
-        [sys.executable, "script.py", *lists, *map(str, options)],
+        [sys.executable, script, *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -1,6 +1,8 @@
 """Evaluators run over the project that the fixture of that name makes."""
 
 import csv
+import importlib.util
+import io
 import os
 import subprocess
 import sys
@@ -26,6 +28,22 @@ def evaluate(script, *arguments, **environment):
 def evaluate_here(model_class, *arguments):
     """The same without the seconds that a process of its own takes to import; the exit status."""
     return evaluator.main(model_class, "", [*LISTS, *map(str, arguments)])
+
+
+def example():
+    """The module of the example of a model in one file, quick and right about colours."""
+    path = ROOT / "examples/colour_evaluator.py"
+    spec = importlib.util.spec_from_file_location("colour_evaluator", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def as_npy(array):
+    """The bytes of a .npy file, of objects too."""
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
 
 
 def read_numbers(folder):

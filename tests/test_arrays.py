@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import refused
+from runs import as_npy
 
 from trajeval.controls import controls_npz
 from trajeval.curves import Control, Curves
-from trajeval.results import as_json, as_npy, read_results, write_results
+from trajeval.results import as_json, read_results, write_results
 from trajeval.rising import curves_npz
 from trajeval.table import Entry, Table
 

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -14,10 +13,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from conftest import hear_ctrl_c, refused, write
-from killed import kill_often, make_lists
+from conftest import refused, write
+from killed import kill_often, make_lists, start_script
 from make_videos import counting_frames, write_video
-from runs import ROOT
 from standin import Standin, StandinJudge
 
 from trajeval import arguments, devices
@@ -268,16 +266,7 @@ def test_ctrl_c_ends_the_workers(lists, to_all, tmp_path):
         "from trajeval.terminal import run_script\nrun_script(lambda: main(Standin, ''))\n",
     )
     options = ["-e", "ray", "--ray", "--pids", "pids", "--until", "never"]
-    environment = os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
-    process = subprocess.Popen(
-        [sys.executable, script, *LISTS, *options],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment,
-        start_new_session=True,
-        preexec_fn=hear_ctrl_c,
-    )
+    process = start_script(script, *LISTS, *options)
     wait_for(busy)
     (os.killpg if to_all else os.kill)(process.pid, signal.SIGINT)
     out, err = process.communicate(timeout=OVER)

@@ -12,6 +12,7 @@ from pathlib import Path
 import imageio.v3 as iio
 import numpy as np
 import pytest
+from runs import as_npy
 
 import compare_results
 from trajeval.areas import auc
@@ -20,7 +21,7 @@ from trajeval.figures import as_png
 from trajeval.intervals import correlation_of
 from trajeval.metrics import measure
 from trajeval.panels import difference, difference_panel
-from trajeval.results import as_json, as_npy, write_results
+from trajeval.results import as_json, write_results
 from trajeval.table import Entry, Table, entry_of
 
 ROOT = Path(__file__).parent.parent

@@ -2,7 +2,6 @@
 
 import csv
 import errno
-import importlib.util
 import json
 import os
 import tempfile
@@ -12,7 +11,7 @@ import numpy as np
 import pytest
 from make_videos import write_video
 from pyarrow import parquet
-from runs import ROOT
+from runs import example
 
 import compare_results
 from trajeval import inputs, page_data, spool
@@ -29,11 +28,7 @@ FILES = {
 
 @pytest.fixture(scope="module")
 def colour():
-    path = ROOT / "examples/colour_evaluator.py"
-    spec = importlib.util.spec_from_file_location("colour_evaluator", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.ColourModel
+    return example().ColourModel
 
 
 @pytest.fixture

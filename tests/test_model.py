@@ -1,7 +1,6 @@
 """What a model is, by the example that CONTRIBUTING.md shows: one file, run from the command line
 and from Python."""
 
-import importlib.util
 import json
 import os
 import shutil
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import runs
 from make_videos import write_video
 from runs import ROOT, read_numbers
 
@@ -25,10 +25,7 @@ COLOURS = {"red": (255, 0, 0), "blue": (0, 0, 255), "grey": (128, 128, 128)}
 
 @pytest.fixture(scope="module")
 def example():
-    spec = importlib.util.spec_from_file_location("colour_evaluator", EXAMPLE)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return runs.example()
 
 
 @pytest.fixture

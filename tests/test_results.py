@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from runs import as_npy
 
 from trajeval import swap
 from trajeval.results import (
     as_csv,
     as_json,
-    as_npy,
     check_destination,
     read_results,
     replace_files,

@@ -1,6 +1,5 @@
 """A similarity as a reward: the numbers of the command line, inside an environment."""
 
-import importlib.util
 import subprocess
 import sys
 import warnings
@@ -13,7 +12,7 @@ from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 from make_videos import write_video
 from painter import EPISODE, Painter
-from runs import ROOT, read_numbers
+from runs import ROOT, example, read_numbers
 
 import reward as reward_module
 from reward import SimilarityReward, SimilarityRewardVectorWrapper, SimilarityRewardWrapper
@@ -24,15 +23,7 @@ PROMPTS = ["grey or yellow", "grey or red", "grey or white"]
 NEUTRAL = ["red", "green and white"]
 
 
-def example():
-    path = ROOT / "examples/colour_evaluator.py"
-    spec = importlib.util.spec_from_file_location("colour_evaluator", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.ColourModel
-
-
-ColourModel = example()
+ColourModel = example().ColourModel
 
 
 gymnasium.register("Painter-v0", Painter)

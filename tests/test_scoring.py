@@ -1,7 +1,6 @@
 """A judge, which scores a video with a prompt, from the command line and from Python; and curves
 and controls of all models from there."""
 
-import importlib.util
 import json
 import subprocess
 import sys
@@ -14,7 +13,7 @@ import torch
 from conftest import refused
 from make_videos import write_video
 from PIL import Image
-from runs import ROOT, read_numbers
+from runs import ROOT, example, read_numbers
 
 import trajeval.evaluation
 from reward import SimilarityReward
@@ -219,10 +218,7 @@ def test_from_python(lists):
 
 @pytest.fixture(scope="module")
 def colour():
-    spec = importlib.util.spec_from_file_location("colour_evaluator", EXAMPLE)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.ColourModel
+    return example().ColourModel
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 """Folders of problem sets: found, checked, run in one go, not run again, and summarized."""
 
 import csv
-import importlib.util
 import json
 import os
 import shutil
@@ -11,6 +10,7 @@ import numpy as np
 import pytest
 from conftest import write
 from make_videos import write_video
+from runs import example
 
 import import_vista
 from s3d_evaluator import S3DModel
@@ -27,12 +27,7 @@ ALL = ["--problem-sets", "sets", "-e", "all", "-o", "out"]
 
 @pytest.fixture(scope="module")
 def model():
-    """The example of a model in one file, quick and right about colours."""
-    path = ROOT / "examples/colour_evaluator.py"
-    spec = importlib.util.spec_from_file_location("colour_evaluator", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.ColourModel
+    return example().ColourModel
 
 
 @pytest.fixture(scope="module")

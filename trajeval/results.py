@@ -256,11 +256,3 @@ def write_csv(content: BinaryIO, header: list, rows) -> None:
 def as_json(content) -> bytes:
     text = json.dumps(content, indent=2, ensure_ascii=False)
     return f"{text}\n".encode("utf-8", "backslashreplace")
-
-
-def as_npy(array) -> bytes:
-    import numpy as np
-
-    file = io.BytesIO()
-    np.save(file, array)
-    return file.getvalue()
