@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from trajeval.intervals import (
@@ -120,6 +120,7 @@ def test_limits_of_a_paired_difference(both, first_only, second_only, neither, l
     assert found == pytest.approx((low, high), abs=5e-5)
 
 
+@example(3, 27, 1.0)
 @given(st.integers(0, 30), st.integers(0, 30), st.floats(-1, 1))
 def test_a_difference_does_not_collapse(a, b, correlation):
     first, second = number(a, 30), number(b, 30)

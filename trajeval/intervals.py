@@ -15,6 +15,7 @@ Z = 1.959963984540054  # the normal distribution's 97.5 % quantile
 HITS, LEAST = (0, 1, 2, 3), (0.0, 0.051293, 0.355362, 0.817691)
 MOST_TAKES = 1000  # of a behaviour that anyone would record
 STEPS = 40  # of a bisection: 1e-12
+CLOSEST = 1 - 1e-6  # that two numbers are related: at 1, limits as far apart give a point
 
 
 def as_interval(value, limits) -> dict[str, float]:
@@ -127,7 +128,7 @@ def difference_limits(first: dict, second: dict, correlation: float) -> tuple[fl
     confidence intervals for the difference between binomial proportions based on paired data",
     method 10; Zou and Donner (2008) for anything with limits.
     """
-    change = second["value"] - first["value"]
+    change, correlation = second["value"] - first["value"], min(correlation, CLOSEST)
     limits = []
     for here, there in (("low", "high"), ("high", "low")):
         a, b = abs(second["value"] - second[here]), abs(first[there] - first["value"])
