@@ -629,11 +629,13 @@ def test_nothing_is_lost_while_several_merge_the_same_segments(folder):
     for merger in mergers:
         merger.start()
     reader = Cache(folder)
-    for number in range(1, 300):
-        put(folder, number)
-        if number % 10 == 0:
-            assert kept(folder, number + 1) == list(range(number + 1))
-    stop.set()
+    try:
+        for number in range(1, 300):
+            put(folder, number)
+            if number % 10 == 0:
+                assert kept(folder, number + 1) == list(range(number + 1))
+    finally:
+        stop.set()  # or they would merge for ever
     for merger in mergers:
         merger.join()
     assert [merger.exitcode for merger in mergers] == [0] * 3
